@@ -1,0 +1,83 @@
+"""The wire contract of drift-bus: events, subjects, stream and buckets, codec, units."""
+
+from drift_schemas.codec import (
+    CONTENT_TYPE,
+    MAX_MESSAGE_BYTES,
+    SCHEMA_HEADER,
+    MalformedMessage,
+    MessageError,
+    MessageTooLarge,
+    UnknownSchema,
+    decode_event,
+    decode_status,
+    encode,
+    schema_of,
+)
+from drift_schemas.events import (
+    EVENT_TYPES,
+    Event,
+    FundingEvent,
+    MarketDataEvent,
+    MarketEvent,
+    PriceEvent,
+    SpotMarketEvent,
+    StatusEvent,
+)
+from drift_schemas.headers import (
+    LAST_SEQUENCE_HEADER,
+    MSG_ID_HEADER,
+    REASSERTION_HEADER,
+    SEQUENCE_HEADER,
+    STREAM_HEADER,
+    SUBJECT_HEADER,
+    TIME_STAMP_HEADER,
+    TTL_HEADER,
+)
+from drift_schemas.names import InvalidMarketName, market_from_token, market_token
+from drift_schemas.subjects import KINDS, InvalidPrefix, Kind, Subjects
+from drift_schemas.topology import BUCKET_TTL_S, Topology, bucket_ttl_s, reassert_every_s
+from drift_schemas.units import Unit, hourly_rate, scaled_decimal
+
+__all__ = [
+    "BUCKET_TTL_S",
+    "CONTENT_TYPE",
+    "EVENT_TYPES",
+    "KINDS",
+    "LAST_SEQUENCE_HEADER",
+    "MAX_MESSAGE_BYTES",
+    "MSG_ID_HEADER",
+    "REASSERTION_HEADER",
+    "SCHEMA_HEADER",
+    "SEQUENCE_HEADER",
+    "STREAM_HEADER",
+    "SUBJECT_HEADER",
+    "TIME_STAMP_HEADER",
+    "TTL_HEADER",
+    "Event",
+    "FundingEvent",
+    "InvalidMarketName",
+    "InvalidPrefix",
+    "Kind",
+    "MalformedMessage",
+    "MarketDataEvent",
+    "MarketEvent",
+    "MessageError",
+    "MessageTooLarge",
+    "PriceEvent",
+    "SpotMarketEvent",
+    "StatusEvent",
+    "Subjects",
+    "Topology",
+    "Unit",
+    "UnknownSchema",
+    "bucket_ttl_s",
+    "decode_event",
+    "decode_status",
+    "encode",
+    "hourly_rate",
+    "market_from_token",
+    "market_token",
+    "reassert_every_s",
+    "scaled_decimal",
+    "schema_of",
+]

@@ -1,0 +1,78 @@
+"""Funding of a perp market."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from drift_schemas.event_base import MarketDataEvent
+from drift_schemas.quantities import FundingRate, Price, Seconds
+from drift_schemas.subjects import Kind
+from drift_schemas.units import HOURS_PER_YEAR, hourly_rate
+
+__all__ = ["FundingEvent"]
+
+
+class FundingEvent(MarketDataEvent):
+    """Funding of one perp market: last settlement, next settlement, running estimate. Positive: longs pay shorts."""
+
+    kind: ClassVar[Kind] = "funding"
+
+    funding_rate: FundingRate
+    """Last settled rate. Source: ``amm.last_funding_rate``."""
+    funding_rate_long: FundingRate
+    """Last settled rate of the long side. Source: ``amm.last_funding_rate_long``."""
+    funding_rate_short: FundingRate
+    """Last settled rate of the short side. Source: ``amm.last_funding_rate_short``."""
+    funding_rate_ts: Seconds
+    """When it was settled. Source: ``amm.last_funding_rate_ts``."""
+    funding_period: int
+    """Seconds between settlements. Source: ``amm.funding_period``."""
+    oracle_twap_at_funding: Price
+    """Oracle TWAP that the last settlement used. Source: ``amm.last_funding_oracle_twap``."""
+    funding_rate_24h_avg: FundingRate
+    """The program's estimate over 24 hours. Source: ``amm.last_24h_avg_funding_rate``."""
+    cumulative_funding_rate_long: FundingRate
+    """Sum since the market began, long side. Source: ``amm.cumulative_funding_rate_long``."""
+    cumulative_funding_rate_short: FundingRate
+    """Sum since the market began, short side. Source: ``amm.cumulative_funding_rate_short``."""
+    next_funding_ts: Seconds | None
+    """Earliest next settlement by the program's on-the-hour rule; ``None`` where the market has no period."""
+    estimated_funding_rate_long: FundingRate | None
+    """ESTIMATE of the running period's long rate on live TWAPs; ``None`` where the oracle is missing."""
+    estimated_funding_rate_short: FundingRate | None
+    """ESTIMATE of the running period's short rate on live TWAPs; ``None`` where the oracle is missing."""
+    mark_twap: Price
+    """Mark price TWAP over the funding period. Source: ``amm.last_mark_price_twap``."""
+    oracle_twap: Price
+    """Oracle price TWAP over the funding period. Source: ``amm.historical_oracle_data.last_oracle_price_twap``."""
+    is_paused: bool
+    """Funding does not settle: exchange, market status or paused operations forbid it."""
+
+    @property
+    def hourly_rate(self) -> float | None:
+        """Last settled rate as a fraction of price per hour; ``None`` before the first settlement."""
+        return hourly_rate(self.funding_rate, self.oracle_twap_at_funding)
+
+    @property
+    def rate_8h_percent(self) -> float | None:
+        """Last settled rate in percent of price per eight hours."""
+        rate = self.hourly_rate
+        return None if rate is None else rate * 8 * 100
+
+    @property
+    def apr_percent(self) -> float | None:
+        """Last settled rate in percent of price per year of 365.25 days, not compounded."""
+        rate = self.hourly_rate
+        return None if rate is None else rate * HOURS_PER_YEAR * 100
+
+    @property
+    def estimated_hourly_rate_long(self) -> float | None:
+        """ESTIMATE for longs as a fraction of the oracle TWAP per hour."""
+        rate = self.estimated_funding_rate_long
+        return None if rate is None else hourly_rate(rate, self.oracle_twap)
+
+    @property
+    def estimated_hourly_rate_short(self) -> float | None:
+        """ESTIMATE for shorts as a fraction of the oracle TWAP per hour."""
+        rate = self.estimated_funding_rate_short
+        return None if rate is None else hourly_rate(rate, self.oracle_twap)

@@ -1,0 +1,27 @@
+"""Header names on the bus: ours, and the ones of NATS that a reader needs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "LAST_SEQUENCE_HEADER",
+    "MSG_ID_HEADER",
+    "REASSERTION_HEADER",
+    "SEQUENCE_HEADER",
+    "STREAM_HEADER",
+    "SUBJECT_HEADER",
+    "TIME_STAMP_HEADER",
+    "TTL_HEADER",
+]
+
+REASSERTION_HEADER: Final = "Drift-Reassertion"
+"""Present on a value that did not change: it renews freshness and leaves the history after the TTL."""
+
+TTL_HEADER: Final = "Nats-TTL"
+MSG_ID_HEADER: Final = "Nats-Msg-Id"
+STREAM_HEADER: Final = "Nats-Stream"
+SUBJECT_HEADER: Final = "Nats-Subject"
+SEQUENCE_HEADER: Final = "Nats-Sequence"
+LAST_SEQUENCE_HEADER: Final = "Nats-Last-Sequence"
+TIME_STAMP_HEADER: Final = "Nats-Time-Stamp"

@@ -1,0 +1,49 @@
+"""Prices of a perp or spot market."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from drift_schemas.event_base import MarketDataEvent
+from drift_schemas.quantities import Price
+from drift_schemas.subjects import Kind
+
+__all__ = ["PriceEvent"]
+
+
+class PriceEvent(MarketDataEvent):
+    """Oracle and mark prices of one market. Spot markets have an oracle price only."""
+
+    kind: ClassVar[Kind] = "price"
+
+    oracle_price: Price | None
+    """Price in the oracle account, brought to 1e-6; ``None`` where the account is missing."""
+    oracle_confidence: Price | None
+    """Confidence interval in the oracle account, brought to 1e-6."""
+    oracle_slot: int | None
+    """Slot at which the oracle account was posted."""
+    oracle_source: str
+    """How the oracle account is read: ``PythLazer``, ``PythPull``, … or ``Unknown(n)``."""
+    oracle_is_valid: bool
+    """The program's own test: positive, fresh, not too volatile, not too uncertain."""
+    bid_price: Price | None
+    """The AMM's bid for the next trade; ``None`` for a spot market or without an oracle."""
+    ask_price: Price | None
+    """The AMM's ask for the next trade; ``None`` for a spot market or without an oracle."""
+    mark_price: Price | None
+    """Mid of the AMM's bid and ask, rounded down; ``None`` for a spot market or without an oracle."""
+    mark_twap: Price | None
+    """Mark TWAP over the funding period. Source: ``amm.last_mark_price_twap``; ``None`` for a spot market."""
+    mark_twap_5min: Price | None
+    """Mark TWAP over five minutes. Source: ``amm.last_mark_price_twap_5min``; ``None`` for a spot market."""
+    oracle_twap: Price
+    """Oracle TWAP. Source: ``historical_oracle_data.last_oracle_price_twap``."""
+    oracle_twap_5min: Price
+    """Oracle TWAP over five minutes. Source: ``historical_oracle_data.last_oracle_price_twap_5min``."""
+
+    @property
+    def basis(self) -> float | None:
+        """``mark_price / oracle_price - 1``: 0.001 is 10 bp above the oracle."""
+        if self.mark_price is None or not self.oracle_price:
+            return None
+        return self.mark_price / self.oracle_price - 1

@@ -1,0 +1,54 @@
+"""Balances, rates and weights of a spot market."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from drift_schemas.event_base import MarketDataEvent
+from drift_schemas.quantities import Fraction, Interest, SpotBalance, Weight, YearlyRate
+from drift_schemas.subjects import Kind
+
+__all__ = ["SpotMarketEvent"]
+
+
+class SpotMarketEvent(MarketDataEvent):
+    """State of one spot market: balances, rates, weights."""
+
+    kind: ClassVar[Kind] = "spot"
+
+    symbol: str
+    """The on-chain name as it stands there, right-trimmed."""
+    status: str
+    """``Active``, ``ReduceOnly``, … or ``Unknown(n)``."""
+    asset_tier: str
+    """``Collateral``, ``Protected``, ``Cross``, ``Isolated``, ``Unlisted`` or ``Unknown(n)``."""
+    mint: str
+    """Address of the token's mint."""
+    decimals: int
+    """Decimals of the token."""
+    deposit_balance: SpotBalance
+    """Scaled deposits: times ``cumulative_deposit_interest`` gives tokens."""
+    borrow_balance: SpotBalance
+    """Scaled borrows: times ``cumulative_borrow_interest`` gives tokens."""
+    utilization: Fraction
+    """Borrowed tokens over deposited tokens."""
+    deposit_rate: YearlyRate
+    """What depositors earn now, by the program's curve."""
+    borrow_rate: YearlyRate
+    """What borrowers pay now, by the program's curve."""
+    cumulative_deposit_interest: Interest
+    """Tokens per scaled deposit."""
+    cumulative_borrow_interest: Interest
+    """Tokens per scaled borrow."""
+    initial_asset_weight: Weight
+    """Collateral weight of a deposit for opening risk."""
+    maintenance_asset_weight: Weight
+    """Collateral weight of a deposit for keeping risk."""
+    initial_liability_weight: Weight
+    """Liability weight of a borrow for opening risk."""
+    maintenance_liability_weight: Weight
+    """Liability weight of a borrow for keeping risk."""
+    oracle: str
+    """Address of the oracle account."""
+    oracle_source: str
+    """How the oracle account is read, or ``Unknown(n)``."""

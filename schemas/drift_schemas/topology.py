@@ -1,0 +1,116 @@
+"""The stream and the buckets behind the subjects, as data in the form of the JetStream API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from drift_schemas.codec import MAX_MESSAGE_BYTES
+from drift_schemas.subjects import KINDS, Kind, Subjects
+
+__all__ = ["BUCKET_TTL_S", "Topology", "bucket_ttl_s", "reassert_every_s"]
+
+BUCKET_TTL_S: Final[dict[Kind, int]] = {"funding": 30, "price": 10, "market": 60, "spot": 60}
+"""How long a key outlives its last confirmation, in seconds, by kind."""
+
+_NS: Final = 1_000_000_000
+
+
+def bucket_ttl_s(kind: Kind) -> int:
+    """How long a value of this kind counts as fresh, in seconds."""
+    return BUCKET_TTL_S[kind]
+
+
+def reassert_every_s(kind: Kind) -> float:
+    """How often the publisher confirms an unchanged value, in seconds: a third of the TTL."""
+    return BUCKET_TTL_S[kind] / 3
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Names and configurations of the stream and the buckets under one subject prefix.
+
+    The configurations are the JSON objects of the JetStream API, so that whoever creates, reconciles or
+    inspects them works from the same source.
+
+    Attributes:
+        prefix: The subject prefix; another prefix gives another stream and other buckets.
+        max_age_s: Oldest message that the stream keeps, in seconds; 0 keeps all.
+        max_bytes: Size limit of the stream; -1 means none. Keep it well below the disk's size.
+        replicas: Copies in a cluster: 1, 3 or 5.
+    """
+
+    prefix: str = "drift"
+    max_age_s: int = 7 * 24 * 3600
+    max_bytes: int = 4 * 1024**3
+    replicas: int = 1
+    subjects: Subjects = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "subjects", Subjects(self.prefix))
+
+    @property
+    def stream(self) -> str:
+        """Name of the stream: ``DRIFT`` for the prefix ``drift``."""
+        return self.prefix.replace(".", "_").upper()
+
+    def bucket(self, kind: Kind) -> str:
+        """Name of a kind's key-value bucket: ``drift_funding``."""
+        return f"{self.prefix.replace('.', '_')}_{kind}"
+
+    def bucket_stream(self, kind: Kind) -> str:
+        """Name of the stream that holds the bucket: ``KV_drift_funding``."""
+        return f"KV_{self.bucket(kind)}"
+
+    def stream_config(self) -> dict[str, Any]:
+        """Store under the public subject, then republish: subscribers see only what is stored."""
+        ingress, public = f"{self.subjects.ingress_prefix}.>", self.subjects.everything
+        return {
+            "name": self.stream,
+            "description": "drift-bus: every change of every market, as the publisher saw it",
+            "subjects": [ingress],
+            "subject_transform": {"src": ingress, "dest": public},
+            "republish": {"src": public, "dest": public},
+            "retention": "limits",
+            "discard": "old",
+            "storage": "file",
+            "max_age": self.max_age_s * _NS,
+            "max_bytes": self.max_bytes,
+            "max_msg_size": MAX_MESSAGE_BYTES + 4096,
+            "duplicate_window": 120 * _NS,
+            "allow_direct": True,
+            "allow_msg_ttl": True,
+            "num_replicas": self.replicas,
+        }
+
+    def bucket_config(self, kind: Kind) -> dict[str, Any]:
+        """A bucket that follows the stream by itself: one publish feeds subscribers, history and cache."""
+        bucket = self.bucket(kind)
+        return {
+            "name": self.bucket_stream(kind),
+            "description": f"drift-bus: last confirmed {kind} of each market",
+            "retention": "limits",
+            "discard": "new",
+            "storage": "file",
+            "max_msgs_per_subject": 1,
+            "max_age": bucket_ttl_s(kind) * _NS,
+            "max_msg_size": MAX_MESSAGE_BYTES + 4096,
+            "duplicate_window": bucket_ttl_s(kind) * _NS,
+            "allow_direct": True,
+            "allow_msg_ttl": True,
+            "allow_rollup_hdrs": True,
+            "deny_delete": True,
+            "num_replicas": self.replicas,
+            "sources": [
+                {
+                    "name": self.stream,
+                    "subject_transforms": [
+                        {"src": f"{self.prefix}.{kind}.*", "dest": f"$KV.{bucket}.{{{{wildcard(1)}}}}"}
+                    ],
+                }
+            ],
+        }
+
+    def configs(self) -> list[dict[str, Any]]:
+        """The stream, then its buckets, in the order of their creation."""
+        return [self.stream_config(), *(self.bucket_config(kind) for kind in KINDS)]

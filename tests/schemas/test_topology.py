@@ -1,0 +1,89 @@
+"""The stream and the buckets, as data and on a real server."""
+
+from __future__ import annotations
+
+import json
+
+import nats
+import pytest
+
+from drift_bus.nats_server import LocalNatsServer
+from drift_schemas import KINDS, MAX_MESSAGE_BYTES, Topology, bucket_ttl_s, encode, reassert_every_s
+from tests.support.bus_writer import BusWriter, price_event
+from tests.support.wait import wait_until
+
+
+def test_names_follow_the_prefix() -> None:
+    assert Topology().stream == "DRIFT"
+    assert Topology().bucket("funding") == "drift_funding"
+    assert Topology().bucket_stream("funding") == "KV_drift_funding"
+    other = Topology("devnet.drift")
+    assert other.stream == "DEVNET_DRIFT"
+    assert other.bucket("spot") == "devnet_drift_spot"
+
+
+def test_the_ttls_are_the_designs() -> None:
+    assert {kind: bucket_ttl_s(kind) for kind in KINDS} == {"funding": 30, "price": 10, "market": 60, "spot": 60}
+    for kind in KINDS:
+        assert reassert_every_s(kind) * 3 == pytest.approx(bucket_ttl_s(kind))
+
+
+def test_the_configurations_are_plain_json() -> None:
+    configs = Topology(max_age_s=60, max_bytes=10**9, replicas=3).configs()
+    assert json.loads(json.dumps(configs)) == configs
+    assert [config["name"] for config in configs] == ["DRIFT", *(f"KV_drift_{kind}" for kind in KINDS)]
+    stream = configs[0]
+    assert (stream["max_age"], stream["max_bytes"], stream["num_replicas"]) == (60 * 10**9, 10**9, 3)
+    assert stream["max_msg_size"] > MAX_MESSAGE_BYTES
+    assert stream["duplicate_window"] == 120 * 10**9
+    assert all(config["allow_direct"] and config["allow_msg_ttl"] for config in configs)
+
+
+async def test_the_server_takes_them_and_one_publish_feeds_all_three(nats_server: LocalNatsServer) -> None:
+    async with BusWriter(nats_server.url) as bus:
+        live = await bus.client.subscribe("drift.>")
+        event = price_event("SOL-PERP")
+        sequence = await bus.change(event)
+        message = await live.next_msg(timeout=5)
+        assert (message.subject, message.data) == ("drift.price.SOL-PERP", encode(event))
+        assert (message.headers or {})["Nats-Sequence"] == str(sequence)
+        client = await nats.connect(nats_server.url)
+        bucket = await client.jetstream().key_value("drift_price")
+
+        async def kept() -> bytes | None:
+            try:
+                return (await bucket.get("SOL-PERP")).value
+            except nats.js.errors.KeyNotFoundError:
+                return None
+
+        assert await wait_until(kept) == encode(event)
+        await client.close()
+
+
+async def test_making_them_again_changes_nothing(nats_server: LocalNatsServer) -> None:
+    async with BusWriter(nats_server.url) as bus:
+        await bus.change(price_event("SOL-PERP"))
+        await bus.make_stream()
+        assert await bus.change(price_event("SOL-PERP", 2)) == 2
+
+
+async def test_a_key_leaves_its_bucket_with_its_ttl(nats_server: LocalNatsServer) -> None:
+    async with BusWriter(nats_server.url) as bus:
+        event = price_event("SOL-PERP")
+        await bus.raw("drift.price.SOL-PERP", encode(event), {"Nats-TTL": "1s"})
+        client = await nats.connect(nats_server.url)
+        bucket = await client.jetstream().key_value("drift_price")
+
+        async def keys() -> list[str]:
+            try:
+                return await bucket.keys()
+            except nats.js.errors.NoKeysError:
+                return []
+
+        await wait_until(keys)
+
+        async def gone() -> bool:
+            return not await keys()
+
+        await wait_until(gone, 5)
+        await client.close()

@@ -1,0 +1,109 @@
+"""A publisher in this process, and a reader that keeps what the bus said."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from drift_bus.nats_server import LocalNatsServer
+from drift_publisher import Publisher, PublisherSettings
+from drift_schemas import (
+    REASSERTION_HEADER,
+    Kind,
+    MarketDataEvent,
+    StatusEvent,
+    Topology,
+    decode_event,
+    decode_status,
+)
+from drift_simulator import Simulator
+from tests.support.wait import wait_until
+
+__all__ = ["BusReader", "bus_reader", "keys_of", "running_publisher"]
+
+
+@contextlib.asynccontextmanager
+async def running_publisher(sim: Simulator, server: LocalNatsServer, **settings: Any) -> AsyncIterator[Publisher]:
+    """A publisher that has read every market; it stops cleanly at the end, or the test fails."""
+    values = {"rpc_url": sim.http_url, "ws_url": sim.ws_url, "nats_url": server.url, **settings}
+    publisher = Publisher(PublisherSettings(_env_file=None, **values))
+    stop, ready = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(publisher.run(stop, on_ready=ready.set), name="publisher under test")
+    waiting = asyncio.create_task(ready.wait(), name="ready")
+    try:
+        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            await task
+        yield publisher
+    finally:
+        waiting.cancel()
+        stop.set()
+        await asyncio.wait_for(task, 20)
+
+
+@dataclass
+class BusReader:
+    """Everything that core subscribers saw, by subject."""
+
+    prefix: str = "drift"
+    changes: defaultdict[str, list[MarketDataEvent]] = field(default_factory=lambda: defaultdict(list))
+    reassertions: defaultdict[str, list[MarketDataEvent]] = field(default_factory=lambda: defaultdict(list))
+    headers: defaultdict[str, list[Mapping[str, str]]] = field(default_factory=lambda: defaultdict(list))
+    status: StatusEvent | None = None
+    oldest_arrival_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    def last(self, kind: Kind, market: str) -> MarketDataEvent | None:
+        """The newest event of a market, a re-assertion or not."""
+        events = self.changes[f"{kind}.{market}"] + self.reassertions[f"{kind}.{market}"]
+        return max(events, key=lambda event: event.published_at_ns, default=None)
+
+    def markets(self, kind: Kind) -> set[str]:
+        """Names of the markets seen with this kind."""
+        return {key.split(".", 1)[1] for key, events in self.changes.items() if key.startswith(f"{kind}.") and events}
+
+    async def on_message(self, message: Msg) -> None:
+        """Takes one message in; a message that does not decode fails the test."""
+        headers = message.headers or {}
+        key = message.subject.removeprefix(f"{self.prefix}.")
+        if key == "status":
+            self.status = decode_status(message.data, headers)
+        elif not key.startswith("ctl."):
+            event = decode_event(key.split(".")[0], message.data, headers)  # type: ignore[arg-type]
+            (self.reassertions if REASSERTION_HEADER in headers else self.changes)[key].append(event)
+            self.headers[key].append(headers)
+            age_s = (time.time_ns() - event.published_at_ns) / 1e9
+            self.oldest_arrival_s[event.kind] = max(self.oldest_arrival_s[event.kind], age_s)
+
+
+@contextlib.asynccontextmanager
+async def bus_reader(server: LocalNatsServer, prefix: str = "drift") -> AsyncIterator[BusReader]:
+    """A core subscriber on everything under the prefix."""
+    reader = BusReader(prefix)
+    client = await nats.connect(server.url, max_reconnect_attempts=-1, reconnect_time_wait=1)
+    try:
+        await client.subscribe(f"{prefix}.>", cb=reader.on_message)
+        await client.flush()
+        yield reader
+    finally:
+        await client.close()
+
+
+async def keys_of(client: Client, kind: Kind, topology: Topology | None = None) -> set[str]:
+    """The markets that stand in a bucket now."""
+    stream = (topology or Topology()).bucket_stream(kind)
+    info = await client.jetstream().stream_info(stream, subjects_filter=">")
+    return {subject.rpartition(".")[2] for subject in (info.state.subjects or {})}
+
+
+async def wait_for_prices(reader: BusReader, count: int = 1, timeout_s: float = 10.0) -> None:
+    """Waits until ``count`` markets have shown a price."""
+    await wait_until(lambda: len(reader.markets("price")) >= count, timeout_s, f"{count} markets with a price")
