@@ -1,0 +1,208 @@
+"""The node's two ports: JSON-RPC and WebSockets on the first, WebSockets on the one above."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import logging
+import zlib
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
+
+import orjson
+from aiohttp import WSMsgType, web
+
+from .control import control_routes
+from .errors import parse_error
+from .faults import Fault, FaultKind
+from .node import Node
+from .params import addresses_in
+from .ports import bind_pair
+from .pubsub import PubSub
+from .rpc import Rpc
+from .sockets import Socket
+
+__all__ = ["Server"]
+
+logger = logging.getLogger(__name__)
+
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+_MAX_BODY: Final = 10 * 2**20
+_HTML_429: Final = (
+    "<html>\r\n<head><title>429 Too Many Requests</title></head>\r\n<body>\r\n"
+    "<center><h1>429 Too Many Requests</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
+)
+
+
+class Server:
+    """Serves a node over HTTP and WebSocket.
+
+    Args:
+        node: What clients see.
+        rpc: Answers calls.
+        pubsub: Holds subscriptions.
+        queue_limit: Frames that may wait for one WebSocket.
+    """
+
+    def __init__(self, node: Node, rpc: Rpc, pubsub: PubSub, *, queue_limit: int) -> None:
+        self._node = node
+        self._rpc = rpc
+        self._pubsub = pubsub
+        self._queue_limit = queue_limit
+        self._runner: web.AppRunner | None = None
+        self._sockets: set[Socket] = set()
+        self._thawed = asyncio.Event()
+        self.port = 0
+        node.faults.listen(self._on_fault)
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen on both ports.
+
+        Raises:
+            PortInUse: One of them is taken.
+        """
+        pair = bind_pair(host, port)
+        application = web.Application(client_max_size=_MAX_BODY)
+        application.add_routes(control_routes(self._node))
+        application.router.add_post("/{key:.*}", self._post)  # a provider's URL holds the key in its path
+        application.router.add_get("/{key:.*}", self._upgrade)
+        self._runner = web.AppRunner(application, auto_decompress=False, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        for listener in pair:
+            await web.SockSite(self._runner, listener).start()
+        self.port = pair[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Cut all sockets and stop listening."""
+        self._thawed.set()
+        for entry in list(self._sockets):
+            entry.abort()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _post(self, request: web.Request) -> web.StreamResponse:
+        counters, faults = self._node.counters, self._node.faults
+        counters.http_posts += 1
+        body = await request.read()
+        counters.bytes_in += len(body)
+        try:
+            if body.startswith(_GZIP_MAGIC):
+                body = gzip.decompress(body)
+            calls = orjson.loads(body)
+        except (orjson.JSONDecodeError, OSError, EOFError, zlib.error):
+            counters.rpc_errors[-32700] += 1
+            return self._answer(orjson.dumps({"jsonrpc": "2.0", "error": parse_error().body(), "id": None}))
+        batch = calls if isinstance(calls, list) else [calls]
+        about = _about(batch)
+        refusal = await self._refuse(request, about)
+        if refusal is not None:
+            counters.http_errors[refusal.status] += 1
+            return refusal
+        answers = [self._rpc.call(call) for call in batch]
+        delay = faults.take(FaultKind.DELAY, methods=about.methods, pubkeys=about.pubkeys)
+        if delay is not None:
+            await asyncio.sleep(delay.seconds)
+        return self._answer(b"[" + b",".join(answers) + b"]" if isinstance(calls, list) else answers[0])
+
+    async def _refuse(self, request: web.Request, about: _About) -> web.Response | None:
+        def take(kind: FaultKind) -> Fault | None:
+            return self._node.faults.take(kind, methods=about.methods, pubkeys=about.pubkeys)
+
+        if take(FaultKind.HALF_OPEN):
+            await self._thaw(request)
+        if fault := take(FaultKind.HTTP_429):
+            error = {"code": 429, "message": "Too many requests for a specific RPC call"}
+            body = orjson.dumps({"jsonrpc": "2.0", "error": error, "id": None})
+            headers = {"Content-Type": "application/json", **_retry_after(fault)}
+            return web.Response(status=429, body=body, headers=headers)
+        if fault := take(FaultKind.HTTP_HTML_429):
+            headers = {"Content-Type": "text/html", **_retry_after(fault)}
+            return web.Response(status=429, body=_HTML_429.encode(), headers=headers)
+        if fault := take(FaultKind.HTTP_5XX):
+            return web.Response(status=fault.status, text="upstream connect error or disconnect/reset")
+        return None
+
+    def _answer(self, body: bytes) -> web.Response:
+        self._node.counters.bytes_out += len(body)
+        return web.Response(body=body, content_type="application/json")
+
+    async def _upgrade(self, request: web.Request) -> web.StreamResponse:
+        if "websocket" not in request.headers.get("Upgrade", "").lower():
+            return web.Response(status=405, text="Used HTTP Method is not allowed. POST or OPTIONS is required\n")
+        counters, faults = self._node.counters, self._node.faults
+        counters.connection_attempts += 1
+        transport = request.transport
+        if not isinstance(transport, asyncio.Transport) or faults.take(FaultKind.WS_REFUSED):
+            counters.connections_refused += 1
+            if transport is not None:
+                transport.abort()
+            return web.Response(status=503)
+        if fault := faults.take(FaultKind.WS_429):
+            counters.connections_refused += 1
+            counters.http_errors[429] += 1
+            return web.Response(status=429, text="Too many requests", headers=_retry_after(fault))
+        if faults.holds(FaultKind.HALF_OPEN):
+            await self._thaw(request)
+        response = web.WebSocketResponse(compress=False, max_msg_size=_MAX_BODY)
+        await response.prepare(request)
+        counters.socket_opened()
+        try:
+            if faults.take(FaultKind.CLOSE_AFTER_ACCEPT):
+                await response.close()
+            else:
+                await self._converse(response, transport)
+        finally:
+            counters.sockets_open -= 1
+        return response
+
+    async def _converse(self, response: web.WebSocketResponse, transport: asyncio.Transport) -> None:
+        client = Socket(response, transport, self._node, self._queue_limit)
+        self._sockets.add(client)
+        writer = asyncio.create_task(client.write(), name="simulator-socket-writer")
+        try:
+            async for message in response:
+                if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
+                    self._node.counters.bytes_in += len(message.data)
+                    self._pubsub.handle(client, message.data)
+        finally:
+            client.is_open = False
+            self._sockets.discard(client)
+            self._pubsub.forget(client)
+            writer.cancel()
+            with suppress(asyncio.CancelledError):
+                await writer
+
+    async def _thaw(self, request: web.Request) -> None:
+        """Wait for a half-open fault to end, then drop the connection as a revived peer would."""
+        while self._node.faults.holds(FaultKind.HALF_OPEN) and request.transport is not None:
+            self._thawed.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._thawed.wait(), 0.5)
+        if request.transport is not None:
+            request.transport.abort()
+
+    def _on_fault(self, fault: Fault, begins: bool) -> None:
+        if fault.kind == FaultKind.HALF_OPEN:
+            self._thawed.set()
+            for entry in self._sockets:
+                entry.freeze(frozen=begins)
+        if fault.pubkey is not None:
+            self._pubsub.publish_account(fault.pubkey)
+
+
+class _About(NamedTuple):
+    """What an HTTP request is about: the methods it calls and the accounts it names."""
+
+    methods: list[str]
+    pubkeys: list[str]
+
+
+def _about(batch: list[Any]) -> _About:
+    calls = [call for call in batch if isinstance(call, dict)]
+    methods = [call["method"] for call in calls if isinstance(call.get("method"), str)]
+    return _About(methods, [address for call in calls for address in addresses_in(call.get("params"))])
+
+
+def _retry_after(fault: Fault) -> dict[str, str]:
+    return {} if fault.retry_after_s is None else {"Retry-After": str(fault.retry_after_s)}

@@ -1,0 +1,145 @@
+"""One client's WebSocket: a bounded queue between the chain and a reader that may be slow."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from contextlib import suppress
+from typing import Final
+
+from aiohttp import WSMsgType, web
+
+from .faults import FaultKind
+from .node import Node
+
+__all__ = ["Socket"]
+
+logger = logging.getLogger(__name__)
+
+_REORDER_WAIT_S: Final = 0.1
+_GARBAGE: Final = b"\x7b<not json> \xc3\xa9 }"
+_NORMAL_CLOSE: Final = 1001
+
+
+class Socket:
+    """Sends frames in order from a bounded queue; a client that does not read is dropped.
+
+    Args:
+        response: The upgraded response.
+        transport: The connection below it.
+        node: The node it talks to.
+        queue_limit: Frames that may wait.
+    """
+
+    def __init__(
+        self, response: web.WebSocketResponse, transport: asyncio.Transport, node: Node, queue_limit: int
+    ) -> None:
+        self._response = response
+        self._transport = transport
+        self._node = node
+        self._limit = queue_limit
+        self._queue: deque[tuple[float, bytes]] = deque()
+        self._wake = asyncio.Event()
+        self._held: list[bytes] = []
+        self._since_fault = 0
+        self.is_open = True
+
+    @property
+    def waiting(self) -> int:
+        """Frames queued and not yet sent."""
+        return len(self._queue)
+
+    def confirm(self, frame: bytes) -> None:
+        """Queue a subscription's confirmation, out of order while that fault is in force."""
+        fault = self._node.faults.take(FaultKind.REORDER_CONFIRMATIONS)
+        if fault is None:
+            self.send(frame)
+            return
+        self._held.append(frame)
+        if len(self._held) >= max(2, fault.messages):
+            self._release()
+        elif len(self._held) == 1:
+            asyncio.get_running_loop().call_later(_REORDER_WAIT_S, self._release)
+
+    def send(self, frame: bytes, method: str = "", address: str = "") -> None:
+        """Queue a frame; drop the connection when the queue is full.
+
+        Args:
+            frame: Text frame.
+            method: For a notification, the method that subscribed to it.
+            address: For a notification, the account it is about.
+        """
+        if not self.is_open:
+            return
+        due = 0.0
+        faults = self._node.faults
+        if len(faults):
+            if faults.take(FaultKind.SILENT_STALL, methods=[method], pubkeys=[address]):
+                return
+            delay = faults.take(FaultKind.DELAY, methods=[method], pubkeys=[address])
+            if delay is not None:
+                due = asyncio.get_running_loop().time() + delay.seconds
+            if faults.take(FaultKind.GARBAGE_WS, methods=[method], pubkeys=[address]):
+                frame = _GARBAGE
+        if len(self._queue) >= self._limit:
+            self._node.counters.sockets_dropped += 1
+            logger.warning("a client reads too slowly, its connection is dropped")
+            self.abort()
+            return
+        self._queue.append((due, frame))
+        self._wake.set()
+
+    def abort(self) -> None:
+        """Cut the connection without a closing handshake."""
+        self.is_open = False
+        self._wake.set()
+        self._transport.abort()
+
+    def freeze(self, *, frozen: bool) -> None:
+        """Stop or resume reading from the connection (half-open)."""
+        with suppress(RuntimeError):
+            if frozen:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+                self._wake.set()
+
+    async def write(self) -> None:
+        """Send queued frames until the socket closes. Runs as the socket's writer task."""
+        counters, loop = self._node.counters, asyncio.get_running_loop()
+        while self.is_open:
+            if not self._queue or self._node.faults.holds(FaultKind.HALF_OPEN):
+                self._wake.clear()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), 0.5)
+                continue
+            due, frame = self._queue.popleft()
+            if due > (now := loop.time()):
+                await asyncio.sleep(due - now)
+            try:
+                await self._response.send_frame(frame, WSMsgType.TEXT)
+            except (ConnectionError, RuntimeError):
+                self.is_open = False
+                return
+            counters.bytes_out += len(frame)
+            if await self._close_if_due():
+                return
+
+    async def _close_if_due(self) -> bool:
+        fault = self._node.faults.holds(FaultKind.CLOSE_AFTER_MESSAGES)
+        if fault is None:
+            self._since_fault = 0
+            return False
+        self._since_fault += 1
+        if self._since_fault < fault.messages:
+            return False
+        self._node.faults.take(FaultKind.CLOSE_AFTER_MESSAGES)
+        self.is_open = False
+        await self._response.close(code=_NORMAL_CLOSE)
+        return True
+
+    def _release(self) -> None:
+        held, self._held = self._held, []
+        for frame in reversed(held):
+            self.send(frame)
