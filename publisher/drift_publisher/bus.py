@@ -1,0 +1,214 @@
+"""The way onto NATS: ordered per subject, acknowledged, retried with the same id, never sent late."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import Counter, deque
+from typing import Final
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
+
+from drift_publisher.lanes import Ack, Lane, Message, parse_ack
+
+__all__ = ["Bus"]
+
+_log = logging.getLogger(__name__)
+_ACK_TIMEOUT_S: Final = 2.0
+_LOOK_EVERY_S: Final = 0.25
+_MOST_REPORTS: Final = 1000
+_full_jitter: Final = wait_random_exponential(multiplier=0.2, max=5.0)
+
+
+class _NotStored(RuntimeError):
+    """One attempt did not end in an acknowledgement."""
+
+
+class Bus:
+    """Publishes messages to JetStream without ever blocking the one who submits.
+
+    A subject has a window of messages on their way and at most one waiting behind it: a newer one replaces that, so
+    memory is bounded by the number of subjects whatever NATS does. The last message of a subject that nobody
+    acknowledged is sent again with the same id, with jitter, until it is acknowledged, overtaken, or stale; an earlier
+    one is never sent again, for it would overtake its successor.
+
+    Attributes:
+        counts: ``stored``, ``duplicate``, ``retried``, ``superseded``, ``stale``, ``refused`` since the start.
+        ack_seconds: Time from sending to acknowledgement of the last messages.
+    """
+
+    def __init__(self, nats: Client) -> None:
+        self.counts: Counter[str] = Counter()
+        self.ack_seconds: deque[float] = deque(maxlen=4096)
+        self._nats = nats
+        self._inbox = nats.new_inbox()
+        self._lanes: dict[str, Lane] = {}
+        self._by_number: list[Lane] = []
+        self._outbox: deque[tuple[Lane, Message]] = deque()
+        self._wake = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._reported: set[str] = set()
+
+    @property
+    def outstanding(self) -> int:
+        """Subjects with messages that are not yet acknowledged."""
+        return sum(not lane.is_empty for lane in self._by_number)
+
+    def submit(self, message: Message) -> None:
+        """Queues a message; returns at once."""
+        lane = self._lanes.get(message.subject)
+        if lane is None:
+            lane = self._lanes[message.subject] = Lane(len(self._by_number))
+            self._by_number.append(lane)
+        if lane.waiting is not None:
+            self.counts["superseded"] += 1
+        lane.waiting = message
+        self._advance(lane)
+
+    async def run(self) -> None:
+        """Sends, until cancelled."""
+        acks = await self._nats.subscribe(f"{self._inbox}.*.*", cb=self._on_ack)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._send_outbox(), name="bus-sender")
+                tasks.create_task(self._watch_acks(tasks), name="bus-ack-watch")
+        finally:
+            if not self._nats.is_closed:
+                await acks.unsubscribe()
+
+    async def drained(self, timeout_s: float) -> bool:
+        """Waits until everything submitted is acknowledged or given up; says whether that happened in time."""
+        deadline = time.monotonic() + timeout_s
+        while self.outstanding and (left_s := deadline - time.monotonic()) > 0:
+            self._settled.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._settled.wait(), left_s)
+        return not self.outstanding
+
+    def _advance(self, lane: Lane) -> None:
+        if lane.waiting is not None and lane.has_room(time.monotonic()) and self._nats.is_connected:
+            self._outbox.append((lane, lane.waiting))
+            lane.queued += 1
+            lane.waiting = None
+            self._wake.set()
+
+    async def _send_outbox(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._outbox and self._nats.is_connected:
+                await self._send(*self._outbox.popleft())
+
+    async def _send(self, lane: Lane, message: Message) -> None:
+        now = time.monotonic()
+        lane.queued -= 1
+        if now > message.expires_at:
+            self._give_up(lane, "stale")
+            return
+        serial = lane.note_sent(message, now)
+        reply = f"{self._inbox}.{lane.number}.{serial}"
+        try:
+            await self._nats.publish(message.subject, message.payload, reply=reply, headers=message.headers)
+        except NatsError as error:
+            self._report(f"{message.subject}: not sent: {type(error).__name__}: {error}")
+
+    async def _on_ack(self, reply: Msg) -> None:
+        *_, number, serial = reply.subject.split(".")
+        lane = self._by_number[int(number)]
+        message, sent_at = lane.sent.get(int(serial), (None, 0.0))
+        if message is None:
+            return
+        ack = parse_ack(reply.data, (reply.headers or {}).get("Status"))
+        if ack.error:
+            self._refused(message, ack)
+            lane.sent[int(serial)] = (message, float("-inf"))
+            return
+        del lane.sent[int(serial)]
+        self._stored(lane, message, ack, sent_at)
+
+    def _stored(self, lane: Lane, message: Message, ack: Ack, sent_at: float) -> None:
+        self.ack_seconds.append(time.monotonic() - sent_at)
+        self.counts["duplicate" if ack.duplicate else "stored"] += 1
+        message.on_stored()
+        self._settled.set()
+        self._advance(lane)
+
+    def _refused(self, message: Message, ack: Ack) -> None:
+        self.counts["refused"] += 1
+        self._report(f"{message.subject}: not stored: {ack.error}")
+
+    def _give_up(self, lane: Lane, why: str) -> None:
+        self.counts[why] += 1
+        self._settled.set()
+        self._advance(lane)
+
+    async def _watch_acks(self, tasks: asyncio.TaskGroup) -> None:
+        """Deals with what nobody acknowledged in time, and lets traffic go on after an outage."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            sent_before = time.monotonic() - _ACK_TIMEOUT_S
+            for lane in self._by_number:
+                for serial in lane.overdue(sent_before):
+                    self._overdue(lane, serial, tasks)
+                self._advance(lane)
+            if self._outbox:
+                self._wake.set()
+
+    def _overdue(self, lane: Lane, serial: int, tasks: asyncio.TaskGroup) -> None:
+        is_newest = lane.is_newest(serial)
+        message, sent_at = lane.sent.pop(serial)
+        if is_newest:
+            lane.is_retrying = True
+            tasks.create_task(self._send_again(lane, message, sent_at), name=f"bus-retry {message.subject}")
+        else:
+            self._give_up(lane, "superseded")
+
+    async def _send_again(self, lane: Lane, message: Message, sent_at: float) -> None:
+        def is_pointless(_: object) -> bool:
+            task = asyncio.current_task()
+            # on Python 3.11 a request can swallow its cancellation; the task still knows of it
+            is_cancelled = task is not None and task.cancelling() > 0
+            return is_cancelled or lane.waiting is not None or time.monotonic() > message.expires_at
+
+        outcome: Ack | None = None
+        try:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type(_NotStored), wait=_full_jitter, stop=is_pointless, reraise=True
+            ):
+                with attempt:
+                    self.counts["retried"] += 1
+                    outcome = await self._ask(message)
+        except _NotStored as last:
+            self._report(f"{message.subject}: given up: {last}")
+        lane.is_retrying = False
+        if outcome is None:
+            self._give_up(lane, "superseded" if lane.waiting is not None else "stale")
+        else:
+            self._stored(lane, message, outcome, sent_at)
+
+    async def _ask(self, message: Message) -> Ack:
+        if not self._nats.is_connected:
+            raise _NotStored("NATS is not connected")
+        if time.monotonic() > message.expires_at:
+            raise _NotStored("it is stale")
+        try:
+            reply = await self._nats.request(
+                message.subject, message.payload, timeout=_ACK_TIMEOUT_S, headers=message.headers
+            )
+        except NatsError as error:
+            raise _NotStored(f"{type(error).__name__}: {error}") from None
+        ack = parse_ack(reply.data, (reply.headers or {}).get("Status"))
+        if ack.error:
+            self._refused(message, ack)
+            raise _NotStored(ack.error)
+        return ack
+
+    def _report(self, what: str) -> None:
+        if what not in self._reported and len(self._reported) < _MOST_REPORTS:
+            self._reported.add(what)
+            _log.warning("%s", what)

@@ -1,0 +1,228 @@
+"""The chain as one object: the DriftClient, its store, and the source that feeds it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, Literal, Self
+
+import httpx
+from anchorpy.program.core import Program
+from driftpy.account_subscription_config import AccountSubscriptionConfig
+from driftpy.drift_client import DriftClient
+from solana.rpc.async_api import AsyncClient
+from solders.keypair import Keypair
+
+from drift_publisher.account_subscriber import StoreAccountSubscriber
+from drift_publisher.endpoints import EndpointPool
+from drift_publisher.errors import RpcUnavailable, SettingsError, UnknownMarket
+from drift_publisher.http_transport import BudgetTransport
+from drift_publisher.lag import LagLimits
+from drift_publisher.polling import Poller
+from drift_publisher.profile import ProgramProfile
+from drift_publisher.rpc import RpcClient, RpcRefused
+from drift_publisher.source import AccountUpdate, Deliver, Source, SourceStatus, Subscriptions
+from drift_publisher.store import AccountStore, Touched
+from drift_publisher.websocket import WebSocketSource
+
+__all__ = ["Chain"]
+
+_log = logging.getLogger(__name__)
+SIMULATED: Final = "simulated"
+SIMULATED_GENESIS: Final = "62bsvVUX3hLFJxRQB5A1sua6N58qxZZSpXkNEHj7xL68"
+_CLUSTERS: Final = {
+    "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d": "mainnet-beta",
+    "EtWTRABZaYq6iMfeYKouRu166VU2xqa1wcaWoxPkrZBG": "devnet",
+    "4uhcVJyU9pJkvQyS88uRDiswHScCKQY3XCNCKRGdeM7v": "testnet",
+    SIMULATED_GENESIS: SIMULATED,
+}
+_FEW_NAMES: Final = 12
+_POLL_AFTER_S: Final = 3.0
+_MISSED_POLLS: Final = 3
+_RETURN_LOOK_S: Final = 1.0
+
+
+class Chain:
+    """One ``DriftClient`` whose accounts come over one socket, or by polling where sockets are refused.
+
+    Args:
+        profile: The program.
+        pool: The endpoints.
+        rpc: Their HTTP side.
+        markets: Names of the markets to follow; empty follows all.
+        mode: ``websocket`` polls only while no socket can be had; ``polling`` opens none.
+        poll_every_s: Pause between two reads while polling.
+        silence_s: Longest time without a new slot.
+        limits: How far a node may lag.
+        on_update: Called with what each update touched.
+    """
+
+    def __init__(
+        self,
+        profile: ProgramProfile,
+        pool: EndpointPool,
+        rpc: RpcClient,
+        *,
+        markets: Sequence[str],
+        mode: Literal["websocket", "polling"],
+        poll_every_s: float,
+        silence_s: float,
+        limits: LagLimits,
+        on_update: Callable[[Touched], None],
+    ) -> None:
+        self.profile = profile
+        self.pool = pool
+        self.store = AccountStore(profile, only=frozenset(markets).__contains__ if markets else None)
+        self.status = SourceStatus(silence_s=max(silence_s, _MISSED_POLLS * poll_every_s))
+        if mode == "polling":
+            self.status.reason = ""
+        self._rpc = rpc
+        self._limits = limits
+        self._markets = markets
+        self._mode = mode
+        self._on_update = on_update
+        self._live_at = time.monotonic()
+        self._websocket = WebSocketSource(pool, rpc, self.status, self._addresses, limits)
+        self._poller = Poller(
+            rpc, self.status, self._addresses, self._deliver_discovered, every_s=poll_every_s, wanted=self._should_poll
+        )
+        self.client = self._drift_client()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.client.connection.close()
+
+    async def cluster(self, claimed: str | None) -> str:
+        """What events say in ``cluster``: what the node's genesis hash proves, else what is claimed.
+
+        Raises:
+            SettingsError: the node serves simulated data and ``claimed`` says otherwise.
+        """
+        try:
+            genesis = str(await self._rpc.call("getGenesisHash", []))
+        except RpcRefused:
+            return claimed or "unknown"
+        known = _CLUSTERS.get(genesis)
+        if known == SIMULATED and claimed not in (None, SIMULATED):
+            raise SettingsError(f"the RPC node serves simulated data, which cannot be published as {claimed!r}")
+        return claimed or known or f"unknown-{genesis[:8]}"
+
+    async def run(self) -> None:
+        """Feeds the store from the source, until cancelled."""
+        self._live_at = time.monotonic()
+        async with asyncio.TaskGroup() as tasks:
+            for name, source in self._sources().items():
+                tasks.create_task(source.run(self._deliver), name=name)
+            tasks.create_task(self._return_to_first_endpoint(), name="endpoint-return")
+
+    def _sources(self) -> dict[str, Source]:
+        if self._mode == "polling":
+            return {"poller": self._poller}
+        return {"websocket": self._websocket, "poller": self._poller}
+
+    def _should_poll(self) -> bool:
+        """Polling is the mode, or no socket has been live for a while."""
+        if self.status.state == "live":
+            self._live_at = time.monotonic()
+        return self._mode == "polling" or time.monotonic() - self._live_at > _POLL_AFTER_S
+
+    async def _return_to_first_endpoint(self) -> None:
+        while True:
+            await asyncio.sleep(_RETURN_LOOK_S)
+            if self.pool.should_try_first:
+                slot = await self._rpc.slot(self.pool.endpoints[0])
+                self.pool.try_first(is_back=slot is not None and slot + self._limits.slots >= self.status.slot)
+
+    async def _start(self) -> None:
+        """Reads every account once; raises what keeps the publisher from starting."""
+        for update in await self._discover_markets():
+            self.store.apply(update)
+        missing = sorted(set(self._markets) - self.store.seen_names)
+        if missing:
+            raise UnknownMarket(_unknown_markets(missing, self.store.seen_names))
+        if not self.store.perp_markets and not self.store.spot_markets:
+            raise RpcUnavailable(f"{self._rpc.name} serves no market of {self.profile.name}: is it the right cluster?")
+        await self._fetch()
+        self._follow()
+
+    async def _discover_markets(self) -> list[AccountUpdate]:
+        """All markets of the program; by index where the provider does not serve ``getProgramAccounts``."""
+        profile = self.profile
+        try:
+            perps = await self._rpc.program_accounts(profile.program_id, profile.perp_market.discriminator)
+            return perps + await self._rpc.program_accounts(profile.program_id, profile.spot_market.discriminator)
+        except RpcRefused as refused:
+            _log.info("%s: %s; reading the markets by their indexes", self._rpc.name, refused)
+        await self._refresh([profile.state_address])
+        if self.store.state is None:
+            raise RpcUnavailable(f"{self._rpc.name} has no State account of {profile.name}")
+        addresses = [profile.perp_market_address(index) for index in range(self.store.state.number_of_markets)]
+        addresses += [profile.spot_market_address(index) for index in range(self.store.state.number_of_spot_markets)]
+        return [update for update in await self._rpc.accounts(addresses) if update.data is not None]
+
+    async def _deliver_discovered(self, deliver: Deliver) -> None:
+        for update in await self._discover_markets():
+            deliver(update)
+
+    async def _refresh(self, addresses: Sequence[str]) -> None:
+        for update in await self._rpc.accounts(addresses):
+            self.store.apply(update)
+
+    async def _fetch(self) -> None:
+        await self._refresh(self._addresses())
+
+    async def _stop(self) -> None:
+        self._websocket.follow(Subscriptions())
+
+    def _deliver(self, update: AccountUpdate) -> None:
+        touched = self.store.apply(update)
+        if touched.new_oracles or touched.unused_oracles:
+            self._follow()
+        if touched.markets or touched.by_oracle:
+            self._on_update(touched)
+
+    def _follow(self) -> None:
+        single = (self.profile.state_address, *self.store.oracles())
+        if self._markets:
+            self._websocket.follow(Subscriptions(accounts=(*single, *self.store.market_addresses())))
+            return
+        layouts = (self.profile.perp_market, self.profile.spot_market)
+        programs = tuple((self.profile.program_id, layout.discriminator) for layout in layouts)
+        self._websocket.follow(Subscriptions(programs, single))
+
+    def _addresses(self) -> Sequence[str]:
+        return [self.profile.state_address, *self.store.market_addresses(), *self.store.oracles()]
+
+    def _drift_client(self) -> DriftClient:
+        """driftpy's client over our store; what it asks of the endpoint itself goes through the budget as well."""
+        endpoint = self.pool.endpoints[0]
+        connection = AsyncClient(endpoint.http_url)
+        connection._provider.session = httpx.AsyncClient(transport=BudgetTransport(endpoint))
+        config = _StoreSubscription(self._subscriber)
+        return DriftClient(connection, Keypair(), account_subscription=config, sub_account_ids=[])
+
+    def _subscriber(self, program: Program) -> StoreAccountSubscriber:
+        return StoreAccountSubscriber(
+            self.store, program.coder.accounts.decode, start=self._start, fetch=self._fetch, stop=self._stop
+        )
+
+
+class _StoreSubscription(AccountSubscriptionConfig):
+    """driftpy's subscription setting, with our subscriber behind it."""
+
+    def __init__(self, make: Callable[[Program], StoreAccountSubscriber]) -> None:
+        super().__init__("websocket")
+        self._make = make
+
+    def get_drift_client_subscriber(self, program: Program, *_: object) -> StoreAccountSubscriber:
+        return self._make(program)
+
+
+def _unknown_markets(missing: Sequence[str], seen: set[str]) -> str:
+    names = sorted(seen)
+    shown = ", ".join(names[:_FEW_NAMES]) + (f", … ({len(names)} in all)" if len(names) > _FEW_NAMES else "")
+    return f"unknown market {', '.join(missing)}: the program has {shown or 'none'}"

@@ -1,0 +1,45 @@
+"""What can go wrong: errors that stop the publisher, and refusals that it counts and survives."""
+
+from __future__ import annotations
+
+__all__ = [
+    "AccountRefused",
+    "NatsUnavailable",
+    "PublisherError",
+    "RpcUnavailable",
+    "SettingsError",
+    "TopologyConflict",
+    "UnknownMarket",
+]
+
+
+class PublisherError(RuntimeError):
+    """The publisher cannot start or go on. Its text is one line that names the thing and the remedy."""
+
+
+class SettingsError(PublisherError):
+    """A setting is missing or wrong."""
+
+
+class RpcUnavailable(PublisherError):
+    """The Solana endpoint does not answer, or answers what the publisher cannot use."""
+
+
+class NatsUnavailable(PublisherError):
+    """The NATS server does not answer, or has no JetStream."""
+
+
+class TopologyConflict(PublisherError):
+    """A stream or bucket stands there with a setting that cannot be changed in place."""
+
+
+class UnknownMarket(PublisherError):
+    """A market was asked for that the program does not have."""
+
+
+class AccountRefused(ValueError):
+    """An account's bytes are not what was asked for. ``reason`` is a short word to count by."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason

@@ -1,0 +1,108 @@
+"""One lane per subject: what is on its way, in order, and the newest message that waits behind it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+__all__ = ["LONGEST_WAIT_S", "WINDOW", "Ack", "Lane", "Message", "parse_ack"]
+
+WINDOW: Final = 32
+"""Messages of one subject that may be on their way at once."""
+
+LONGEST_WAIT_S: Final = 0.5
+"""After so long without an acknowledgement, nothing more is sent on a subject."""
+
+
+class Message(NamedTuple):
+    """One event on its way to the stream.
+
+    Attributes:
+        subject: Ingress subject.
+        payload: Packed event.
+        headers: NATS headers; they hold the message id, so that a retry stays one message.
+        expires_at: Monotonic time after which the message is stale and must not be sent any more.
+        on_stored: Called once the stream has acknowledged it.
+    """
+
+    subject: str
+    payload: bytes
+    headers: dict[str, str]
+    expires_at: float
+    on_stored: Callable[[], None]
+
+
+class Ack(NamedTuple):
+    """The stream's answer: ``error`` is empty where the message is stored."""
+
+    error: str
+    duplicate: bool = False
+
+
+_STORED: Final = Ack("")
+
+
+@dataclass(slots=True)
+class Lane:
+    """A subject's traffic.
+
+    Attributes:
+        number: Names the lane in acknowledgement subjects.
+        sent: Serial → message and the monotonic time of its sending, oldest first.
+        queued: Messages handed to the sender that it has not sent yet.
+        waiting: The newest message that found no room; a newer one replaces it.
+        is_retrying: The last message is being sent again, so nothing may overtake it.
+    """
+
+    number: int
+    sent: dict[int, tuple[Message, float]] = field(default_factory=dict)
+    queued: int = 0
+    waiting: Message | None = None
+    is_retrying: bool = False
+    _serial: int = 0
+
+    def has_room(self, now: float) -> bool:
+        """Another message may go: few are on their way, and the oldest of them not for long.
+
+        A server that has stopped reading gets no more than it would have to store late.
+        """
+        if self.is_retrying or len(self.sent) + self.queued >= WINDOW:
+            return False
+        oldest = next(iter(self.sent.values()), None)
+        return oldest is None or now - oldest[1] < LONGEST_WAIT_S
+
+    @property
+    def is_empty(self) -> bool:
+        """Everything is acknowledged or given up."""
+        return not (self.sent or self.queued or self.waiting or self.is_retrying)
+
+    def note_sent(self, message: Message, now: float) -> int:
+        """Notes that ``message`` goes out now; returns its serial."""
+        self._serial += 1
+        self.sent[self._serial] = (message, now)
+        return self._serial
+
+    def overdue(self, sent_before: float) -> list[int]:
+        """Serials of the messages sent before that time and not acknowledged."""
+        return [serial for serial, (_, sent_at) in self.sent.items() if sent_at < sent_before]
+
+    def is_newest(self, serial: int) -> bool:
+        """No later message of this subject is on its way or waits."""
+        return self.waiting is None and not self.queued and serial == next(reversed(self.sent), None)
+
+
+def parse_ack(data: bytes, status: str | None) -> Ack:
+    """Reads a publish acknowledgement, or the status line that NATS sends in its place."""
+    if status:
+        return Ack(f"status {status}: no stream listens")
+    if data.startswith(b'{"stream":') and b'"duplicate"' not in data:
+        return _STORED
+    try:
+        answer = json.loads(data)
+    except ValueError:
+        return Ack("an acknowledgement that is no JSON")
+    if error := answer.get("error"):
+        return Ack(f"{error.get('err_code')} {error.get('description')}")
+    return Ack("", bool(answer.get("duplicate", False)))

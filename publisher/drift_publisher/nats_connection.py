@@ -1,0 +1,92 @@
+"""The publisher's NATS connection: keeps reconnecting, notices death in seconds, cannot be killed by a callback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from drift_publisher.errors import NatsUnavailable
+from drift_publisher.redact import redact, redact_url
+
+__all__ = ["connect_nats"]
+
+_log = logging.getLogger(__name__)
+_PING_S: Final = 2
+_RECONNECT_S: Final[Any] = 0.25  # a float works; nats-py's annotation says int
+_CLOSE_S: Final = 5.0
+
+
+@contextlib.asynccontextmanager
+async def connect_nats(
+    servers: Sequence[str], *, name: str, timeout_s: float, reconnected: asyncio.Event
+) -> AsyncIterator[Client]:
+    """Connects, trying again for ``timeout_s``; reconnects for ever after that.
+
+    Args:
+        servers: URLs, which may hold passwords.
+        name: Names the connection at the server.
+        timeout_s: How long the first connection may take.
+        reconnected: Set after every connection but the first.
+
+    Raises:
+        NatsUnavailable: no server answered in time.
+    """
+    client = Client()
+    where = ", ".join(redact_url(url) for url in servers)
+    try:
+        async with asyncio.timeout(timeout_s):
+            await _connect(client, list(servers), name, reconnected)
+    except (NatsError, OSError, TimeoutError):
+        await _close(client)
+        raise NatsUnavailable(
+            f"no NATS server at {where} within {timeout_s:g} s: start one (nats-server -js), or check --nats-url"
+        ) from None
+    try:
+        yield client
+    finally:
+        await _close(client)
+
+
+async def _close(client: Client) -> None:
+    with contextlib.suppress(NatsError, TimeoutError):
+        await asyncio.wait_for(client.close(), _CLOSE_S)
+
+
+async def _connect(client: Client, servers: list[str], name: str, reconnected: asyncio.Event) -> None:
+    said: set[str] = set()
+
+    async def on_error(error: Exception) -> None:
+        what = redact(f"{type(error).__name__}: {error}")
+        if what not in said:
+            said.add(what)
+            _log.warning("NATS: %s", what)
+
+    async def on_disconnect() -> None:
+        if not client.is_closed:
+            _log.warning("NATS: connection lost, reconnecting")
+
+    async def on_reconnect() -> None:
+        said.clear()
+        _log.info("NATS: connected again")
+        reconnected.set()
+
+    await client.connect(
+        servers,
+        name=name,
+        error_cb=on_error,
+        disconnected_cb=on_disconnect,
+        reconnected_cb=on_reconnect,
+        allow_reconnect=True,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=_RECONNECT_S,
+        connect_timeout=2,
+        ping_interval=_PING_S,
+        max_outstanding_pings=2,
+        pending_size=4 * 1024 * 1024,
+    )

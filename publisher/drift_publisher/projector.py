@@ -1,0 +1,138 @@
+"""From touched markets to events on the bus: what changed is published, what did not is re-asserted."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from drift_publisher.accounts import PerpMarket, SpotMarket
+from drift_publisher.bus import Bus
+from drift_publisher.projection import Origin, funding_event, market_event, price_event, quote, spot_event
+from drift_publisher.standing import Standing
+from drift_publisher.store import AccountStore, MarketKey, Touched
+from drift_schemas import InvalidMarketName, Kind, MarketDataEvent, Topology
+
+__all__ = ["Projector"]
+
+_log = logging.getLogger(__name__)
+_PERP_KINDS: Final[tuple[Kind, ...]] = ("price", "funding", "market")
+_SPOT_KINDS: Final[tuple[Kind, ...]] = ("price", "spot")
+_BY_ORACLE: Final[tuple[Kind, ...]] = ("price",)
+
+
+class Projector:
+    """Turns account updates into messages.
+
+    Args:
+        store: Where the accounts are.
+        bus: Where the messages go.
+        topology: Names of subjects.
+        cluster: As events say it.
+        epoch: This publisher's epoch.
+        chain_slot: The chain's newest slot as the source knows it.
+        clock, wall_ns: Monotonic seconds; Unix nanoseconds.
+    """
+
+    def __init__(
+        self,
+        store: AccountStore,
+        bus: Bus,
+        topology: Topology,
+        *,
+        cluster: str,
+        epoch: int,
+        chain_slot: Callable[[], int],
+        clock: Callable[[], float] = time.monotonic,
+        wall_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._topology = topology
+        self.cluster = cluster
+        self.epoch = epoch
+        self._chain_slot = chain_slot
+        self._clock = clock
+        self._wall_ns = wall_ns
+        self._standings: dict[tuple[Kind, MarketKey], Standing] = {}
+        self._unnameable: set[str] = set()
+
+    def publish(self, touched: Touched) -> None:
+        """Publishes what an update changed."""
+        for key in touched.markets:
+            self._publish(key, _kinds(key))
+        for key in touched.by_oracle:
+            is_new = ("price", key) not in self._standings
+            self._publish(key, _kinds(key) if is_new else _BY_ORACLE)
+
+    def start_over(self, epoch: int) -> None:
+        """Forgets what the stream has: everything counts as a change of the new epoch."""
+        self.epoch = epoch
+        self._standings.clear()
+        self.publish_all()
+
+    def publish_all(self) -> None:
+        """Publishes every market's current state, unless it stands there already."""
+        self.publish(Touched(markets=self._store.market_keys()))
+
+    def reassert_due(self) -> None:
+        """Confirms what has not been confirmed for a third of its TTL; call only while the chain is alive."""
+        now = self._clock()
+        for (kind, key), standing in list(self._standings.items()):
+            market = self._store.market(key)
+            if market is not None and standing.is_due(now) and not self._store.is_doubtful(market.pubkey):
+                self._publish(key, (kind,), reassert=True)
+
+    def _publish(self, key: MarketKey, kinds: Iterable[Kind], *, reassert: bool = False) -> None:
+        market = self._store.market(key)
+        if market is None or market.name in self._unnameable or not self._store.oracle_was_read(market):
+            return
+        try:
+            for event in self._project(market, kinds):
+                standing = self._standing_of(event.kind, key, market.name)
+                message = standing.next_message(event, self._clock(), reassert=reassert)
+                if message is not None:
+                    self._bus.submit(message)
+        except InvalidMarketName as refused:
+            self._unnameable.add(market.name)
+            self._store.refused["market name"] += 1
+            _log.warning("%s market %d is not published: %s", key.type, key.market_index, refused)
+        except (ArithmeticError, LookupError, ValueError):
+            self._store.refused["projection"] += 1
+            if self._store.refused["projection"] == 1:
+                _log.exception("%s cannot be projected; the other markets go on", market.name)
+
+    def _project(self, market: PerpMarket | SpotMarket, kinds: Iterable[Kind]) -> Iterable[MarketDataEvent]:
+        store, profile = self._store, self._store.profile
+        oracle = store.oracle(market)
+        origin = self._origin(market)
+        quoted = quote(market, oracle, origin) if isinstance(market, PerpMarket) else None
+        for kind in kinds:
+            if kind == "price":
+                slot = max(self._chain_slot(), origin.slot)
+                yield price_event(market, oracle, quoted, store.state, slot, profile, origin)
+            elif isinstance(market, SpotMarket):
+                yield spot_event(market, profile, origin)
+            elif kind == "funding":
+                yield funding_event(market, oracle, quoted, store.state, profile, origin)
+            else:
+                yield market_event(market, profile, origin)
+
+    def _origin(self, market: PerpMarket | SpotMarket) -> Origin:
+        slot = observed_at_ns = 0
+        for version in (self._store.version(market.pubkey), self._store.version(market.oracle)):
+            if version is not None:
+                slot, observed_at_ns = max(slot, version.slot), max(observed_at_ns, version.received_ns)
+        return Origin(self.cluster, self.epoch, slot, observed_at_ns, self._wall_ns())
+
+    def _standing_of(self, kind: Kind, key: MarketKey, market: str) -> Standing:
+        standing = self._standings.get((kind, key))
+        if standing is None:
+            standing = Standing(kind, self._topology.subjects.ingress(kind, market))
+            self._standings[kind, key] = standing
+        return standing
+
+
+def _kinds(key: MarketKey) -> tuple[Kind, ...]:
+    return _PERP_KINDS if key.type == "perp" else _SPOT_KINDS

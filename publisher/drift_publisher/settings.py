@@ -1,0 +1,175 @@
+"""The publisher's settings: a .env file, then DRIFT_BUS_* variables, then flags."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from drift_publisher.endpoints import Endpoint, EndpointPool
+from drift_publisher.errors import SettingsError
+from drift_publisher.redact import redact_url
+from drift_schemas import Topology
+
+__all__ = ["PublisherSettings"]
+
+
+class PublisherSettings(BaseSettings):
+    """What a publisher needs to know. URLs may hold keys, so they never print."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DRIFT_BUS_",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+    rpc_url: SecretStr | None = None
+    """HTTP endpoint of a Solana node."""
+    rpc_urls: SecretStr | None = None
+    """More of them in order of preference, separated by commas, to fail over to."""
+    ws_url: SecretStr | None = None
+    """WebSocket endpoint of the first; by default the same address with ws:// or wss://."""
+    source: Literal["websocket", "polling"] = "websocket"
+    """How accounts arrive; ``websocket`` polls too, while no socket can be had."""
+    poll_every_s: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Pause between two reads while polling, in seconds."""
+    rpc_rate_per_s: float = Field(default=8.0, gt=0, allow_inf_nan=False)
+    """HTTP requests a second that an endpoint allows."""
+    rpc_burst: int = Field(default=20, ge=1)
+    """HTTP requests at once, after a rest."""
+    endpoint_return_s: float = Field(default=60.0, gt=0, allow_inf_nan=False)
+    """How long another endpoint is used before the first is tried again, in seconds."""
+    max_lag_slots: int = Field(default=150, ge=1)
+    """How many slots a node may be behind the best endpoint."""
+    max_lag_s: float = Field(default=60.0, gt=0, allow_inf_nan=False)
+    """How far the chain's clock at a node may be behind ours, in seconds."""
+    nats_url: SecretStr = SecretStr("nats://127.0.0.1:4222")
+    """NATS server or servers, separated by commas."""
+    markets: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names of the markets to publish, perp and spot; empty publishes all."""
+    cluster: str | None = None
+    """What events say in ``cluster``; by default the node's genesis hash decides."""
+    subject_prefix: str = "drift"
+    """First token of every subject, and of the names of stream and buckets."""
+    commitment: str = Field(default="confirmed", pattern="^(processed|confirmed|finalized)$")
+    """Solana commitment of everything that is read."""
+    stream_max_age_s: int = Field(default=7 * 24 * 3600, ge=0)
+    """Oldest event that the stream keeps, in seconds; 0 keeps all."""
+    stream_max_bytes: int = Field(default=4 * 1024**3, ge=-1)
+    """Size limit of the stream; -1 means none."""
+    stream_replicas: int = Field(default=1, ge=1, le=5)
+    """Copies of stream and buckets in a NATS cluster."""
+    metrics_host: str = "127.0.0.1"
+    """Address on which Prometheus may ask."""
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    """Port on which Prometheus may ask; none by default."""
+    slot_silence_s: float = Field(default=5.0, gt=0, allow_inf_nan=False)
+    """Longest time without a new slot before the socket counts as dead, in seconds."""
+    start_timeout_s: float = Field(default=20.0, gt=0, allow_inf_nan=False)
+    """How long the first reads and the first NATS connection may take, in seconds."""
+
+    def __init__(self, **values: Any) -> None:
+        """Reads the settings; ``values`` (flags) are the strongest, ``None`` among them counts as not given.
+
+        Raises:
+            SettingsError: one is missing or wrong; the text names it and never shows its value.
+        """
+        given = {name: value for name, value in values.items() if value is not None}
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            name = "_".join(str(part) for part in first["loc"])
+            where = f"{name} (DRIFT_BUS_{name.upper()}): " if name else ""
+            raise SettingsError(f"{where}{first['msg'].removeprefix('Value error, ')}") from None
+
+    @field_validator("markets", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("rpc_url", "rpc_urls")
+    @classmethod
+    def _http_urls(cls, value: SecretStr | None) -> SecretStr | None:
+        for url in _split(value):
+            _checked(SecretStr(url), ("http", "https"))
+        return value
+
+    @field_validator("ws_url")
+    @classmethod
+    def _ws_url(cls, value: SecretStr | None) -> SecretStr | None:
+        return value and _checked(value, ("ws", "wss"))
+
+    @field_validator("nats_url")
+    @classmethod
+    def _nats_url(cls, value: SecretStr) -> SecretStr:
+        for url in value.get_secret_value().split(","):
+            _checked(SecretStr(url.strip()), ("nats", "tls", "ws", "wss"))
+        return value
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        self.topology()
+        if not self.http_urls():
+            raise ValueError("no RPC endpoint: set rpc_url (DRIFT_BUS_RPC_URL) or rpc_urls (DRIFT_BUS_RPC_URLS)")
+        return self
+
+    def topology(self) -> Topology:
+        """Stream and buckets by these settings."""
+        return Topology(
+            prefix=self.subject_prefix,
+            max_age_s=self.stream_max_age_s,
+            max_bytes=self.stream_max_bytes,
+            replicas=self.stream_replicas,
+        )
+
+    def http_urls(self) -> list[str]:
+        """The endpoints in order of preference, with their secrets."""
+        return list(dict.fromkeys([*_split(self.rpc_url), *_split(self.rpc_urls)]))
+
+    def endpoints(self) -> EndpointPool:
+        """The endpoints with their budgets, ready for use."""
+        first = self.ws_url and self.ws_url.get_secret_value()
+        return EndpointPool(
+            [
+                Endpoint(
+                    url,
+                    first if first and number == 0 else _websocket_url(url),
+                    rate_per_s=self.rpc_rate_per_s,
+                    burst=self.rpc_burst,
+                )
+                for number, url in enumerate(self.http_urls())
+            ],
+            return_after_s=self.endpoint_return_s,
+        )
+
+    def nats_servers(self) -> list[str]:
+        """The NATS servers, with their secrets."""
+        return [url.strip() for url in self.nats_url.get_secret_value().split(",")]
+
+
+def _split(urls: SecretStr | None) -> list[str]:
+    return [url.strip() for url in urls.get_secret_value().split(",") if url.strip()] if urls else []
+
+
+def _websocket_url(http_url: str) -> str:
+    parts = urlsplit(http_url)
+    return urlunsplit(parts._replace(scheme="wss" if parts.scheme == "https" else "ws"))
+
+
+def _checked(secret: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
+    url = secret.get_secret_value()
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError("not a URL: its port is no number between 1 and 65535") from None
+    wanted = " or ".join(f"{scheme}://" for scheme in schemes)
+    if parts.scheme not in schemes or not parts.hostname or port == 0:
+        raise ValueError(f"not a usable URL: it should begin with {wanted} and name a host, not {redact_url(url)!r}")
+    return secret

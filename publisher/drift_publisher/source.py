@@ -1,0 +1,97 @@
+"""Where account updates come from: the form that every source has, and what it tells about itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from drift_publisher.redact import redact
+
+__all__ = ["AccountUpdate", "Deliver", "Source", "SourceState", "SourceStatus", "Subscriptions"]
+
+SourceState = Literal["connecting", "live", "polling", "stalled", "stopped"]
+
+
+class AccountUpdate(NamedTuple):
+    """One account as the chain had it at ``slot``.
+
+    Attributes:
+        address: Base58.
+        owner: Program that owns it, base58.
+        slot: Slot of the context in which the node reported it.
+        data: The account's bytes, ``None`` where the account does not exist.
+        received_ns: When the answer or notification arrived, Unix nanoseconds.
+        was_read: We asked for it; a notification of the same slot is at least as new.
+    """
+
+    address: str
+    owner: str
+    slot: int
+    data: bytes | None
+    received_ns: int
+    was_read: bool = False
+
+
+Deliver = Callable[[AccountUpdate], None]
+
+
+@dataclass(slots=True)
+class Subscriptions:
+    """What a source is to deliver.
+
+    Attributes:
+        programs: Program id and account discriminator: every account that begins with it.
+        accounts: Single accounts, by address.
+    """
+
+    programs: tuple[tuple[str, bytes], ...] = ()
+    accounts: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class SourceStatus:
+    """What a source tells about itself; counts are totals since the start.
+
+    Attributes:
+        silence_s: Longest time without a new slot before the source counts as stalled.
+    """
+
+    silence_s: float = 5.0
+    state: SourceState = "connecting"
+    reason: str = "opening the first socket"
+    slot: int = 0
+    slot_at_ns: int | None = None
+    slot_at: float = 0.0
+    sockets: int = 0
+    subscriptions: int = 0
+    reconnects: int = 0
+
+    @property
+    def is_alive(self) -> bool:
+        """New slots prove that what the source delivers is current."""
+        return self.state in ("live", "polling") and self.silent_for_s() <= self.silence_s
+
+    def silent_for_s(self) -> float:
+        """Seconds since the last new slot; endless before the first."""
+        return time.monotonic() - self.slot_at if self.slot_at else float("inf")
+
+    def note_slot(self, slot: int) -> bool:
+        """Takes a slot in; says whether it is a new one."""
+        if slot <= self.slot:
+            return False
+        self.slot, self.slot_at_ns, self.slot_at = slot, time.time_ns(), time.monotonic()
+        return True
+
+    def lost(self, reason: str) -> None:
+        """The source delivers nothing more for now."""
+        self.state = "stalled" if self.slot else "connecting"
+        self.reason = redact(reason)
+
+
+class Source(Protocol):
+    """Delivers account updates and slots until it is cancelled; survives whatever the endpoint does."""
+
+    async def run(self, deliver: Deliver) -> None:
+        """Runs until cancelled, and hands each update to ``deliver``."""

@@ -1,0 +1,277 @@
+"""The account store: the newest good version of every account, and which markets an update touches."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
+
+from drift_publisher.accounts import OraclePrice, PerpMarket, SpotMarket, State
+from drift_publisher.errors import AccountRefused
+from drift_publisher.oracles import QUOTE_ASSET_PRICE, read_oracle
+from drift_publisher.profile import ProgramProfile
+from drift_publisher.source import AccountUpdate
+
+__all__ = ["AccountStore", "MarketKey", "Touched", "Versioned"]
+
+_log = logging.getLogger(__name__)
+
+
+class MarketKey(NamedTuple):
+    """A market's identity: ``perp`` or ``spot``, and its index."""
+
+    type: str
+    market_index: int
+
+
+class Versioned(NamedTuple):
+    """An account as it was last reported; ``data`` is empty where the account does not exist."""
+
+    slot: int
+    received_ns: int
+    owner: str
+    data: bytes
+    was_read: bool = False
+
+
+class Touched(NamedTuple):
+    """What an update means for the markets; nothing, where only fields changed that we do not read.
+
+    Attributes:
+        markets: Their own account changed.
+        by_oracle: Their oracle's account changed.
+        new_oracles: Oracles that a market now names and that nobody follows yet.
+        unused_oracles: Oracles that no market names any more.
+    """
+
+    markets: tuple[MarketKey, ...] = ()
+    by_oracle: tuple[MarketKey, ...] = ()
+    new_oracles: tuple[str, ...] = ()
+    unused_oracles: tuple[str, ...] = ()
+
+
+_NOTHING = Touched()
+_NO_ACCOUNT: Final = "QuoteAsset"
+
+
+class AccountStore:
+    """Holds accounts by address; refuses, counts and reports once what is not what it should be.
+
+    Args:
+        profile: The program whose accounts these are.
+        only: Market names to hold; ``None`` holds all.
+
+    Attributes:
+        refused: Refusals by reason.
+        seen_names: Names of all markets that were reported, held or not.
+    """
+
+    def __init__(self, profile: ProgramProfile, *, only: Callable[[str], bool] | None = None) -> None:
+        self.profile = profile
+        self.refused: Counter[str] = Counter()
+        self.perp_markets: dict[int, PerpMarket] = {}
+        self.spot_markets: dict[int, SpotMarket] = {}
+        self.state: State | None = None
+        self.seen_names: set[str] = set()
+        self._only = only
+        self._versions: dict[str, Versioned] = {}
+        self._prices: dict[tuple[str, str], OraclePrice | None] = {}
+        self._users: defaultdict[str, set[MarketKey]] = defaultdict(set)
+        self._reported: set[tuple[str, str]] = set()
+        self._names: dict[str, MarketKey] = {}
+        self._doubtful: dict[str, int] = {}
+
+    def apply(self, update: AccountUpdate) -> Touched:
+        """Takes an update in, or refuses it; never raises for what the chain sent."""
+        known = self._versions.get(update.address)
+        if update.was_read and known is not None and not known.was_read and update.slot <= known.slot:
+            return _NOTHING
+        newest = max(known.slot if known else 0, self._doubtful.get(update.address, 0))
+        if update.slot < newest:
+            went_back = f"slot {update.slot} after slot {newest}"
+            self._report(update.address, AccountRefused("slot went backwards", went_back))
+            return _NOTHING
+        if update.address in self._users:
+            return self._apply_oracle(update, known)
+        if update.data is None:
+            return self._refuse(update, AccountRefused("missing", "the account does not exist"))
+        if known is not None and (update.owner, update.data) == (known.owner, known.data):
+            self._versions[update.address] = _versioned(update)
+            self._doubtful.pop(update.address, None)
+            return _NOTHING
+        try:
+            touched = self._apply_program_account(update, update.data)
+        except AccountRefused as refused:
+            return self._refuse(update, refused)
+        self._doubtful.pop(update.address, None)
+        return touched
+
+    def oracle(self, market: PerpMarket | SpotMarket) -> OraclePrice | None:
+        """The market's oracle reading; ``None`` where its account is missing or was refused."""
+        if market.oracle_source == _NO_ACCOUNT:
+            return QUOTE_ASSET_PRICE
+        key = (market.oracle, market.oracle_source)
+        if key not in self._prices:
+            self._prices[key] = self._read_oracle(*key)
+        return self._prices[key]
+
+    def oracle_was_read(self, market: PerpMarket | SpotMarket) -> bool:
+        """The market's oracle account was reported at least once, be it as missing."""
+        return market.oracle in self._versions or market.oracle_source == _NO_ACCOUNT
+
+    def is_doubtful(self, address: str) -> bool:
+        """The account's newest report was refused: what is held is older, and must not be confirmed."""
+        return address in self._doubtful
+
+    def version(self, address: str) -> Versioned | None:
+        """The newest good version of an account."""
+        return self._versions.get(address)
+
+    def market(self, key: MarketKey) -> PerpMarket | SpotMarket | None:
+        """The market's decoded account."""
+        return (
+            self.perp_markets.get(key.market_index) if key.type == "perp" else self.spot_markets.get(key.market_index)
+        )
+
+    def oracles(self) -> tuple[str, ...]:
+        """Addresses of all oracle accounts that the markets name."""
+        return tuple(address for address, users in self._users.items() if users)
+
+    def market_keys(self) -> tuple[MarketKey, ...]:
+        """Keys of all markets held, perp markets first."""
+        perps = (MarketKey("perp", index) for index in self.perp_markets)
+        return (*perps, *(MarketKey("spot", index) for index in self.spot_markets))
+
+    def markets(self) -> Iterator[PerpMarket | SpotMarket]:
+        """All markets held, perp markets first."""
+        yield from self.perp_markets.values()
+        yield from self.spot_markets.values()
+
+    def market_addresses(self) -> tuple[str, ...]:
+        """Addresses of all markets held."""
+        return tuple(market.pubkey for market in self.markets())
+
+    def market_names(self) -> tuple[str, ...]:
+        """Names of all markets held, perp markets first, by index."""
+        perps = (self.perp_markets[index].name for index in sorted(self.perp_markets))
+        spots = (self.spot_markets[index].name for index in sorted(self.spot_markets))
+        return (*perps, *spots)
+
+    def stale_oracles(self) -> Iterable[str]:
+        """Names of the markets whose oracle cannot be read."""
+        return (market.name for market in self.markets() if self.oracle(market) is None)
+
+    def _apply_program_account(self, update: AccountUpdate, data: bytes) -> Touched:
+        profile = self.profile
+        if update.owner != profile.program_id:
+            raise AccountRefused("owner", f"owned by {update.owner}, not by {profile.name}")
+        discriminator = data[:8]
+        if discriminator == profile.perp_market.discriminator:
+            perp = profile.perp_market.read(data)
+            self._check_identity(update.address, perp, profile.perp_market_address(perp.market_index))
+            return self._apply_market(update, MarketKey("perp", perp.market_index), perp)
+        if discriminator == profile.spot_market.discriminator:
+            spot = profile.spot_market.read(data)
+            self._check_identity(update.address, spot, profile.spot_market_address(spot.market_index))
+            return self._apply_market(update, MarketKey("spot", spot.market_index), spot)
+        if update.address == profile.state_address:
+            self.state = profile.state.read(data)
+            self._versions[update.address] = _versioned(update)
+            return Touched(markets=self.market_keys())
+        raise AccountRefused("discriminator", f"an account that begins with {discriminator.hex() or 'nothing'}")
+
+    def _check_identity(self, address: str, market: PerpMarket | SpotMarket, expected: str) -> None:
+        if not address == market.pubkey == expected:
+            raise AccountRefused(
+                "identity", f"it says it is market {market.market_index} at {market.pubkey}, which is at {expected}"
+            )
+
+    def _apply_market(self, update: AccountUpdate, key: MarketKey, market: PerpMarket | SpotMarket) -> Touched:
+        self.seen_names.add(market.name)
+        if self._only is not None and not self._only(market.name):
+            return _NOTHING
+        holder = self._names.setdefault(market.name, key)
+        if holder != key:
+            raise AccountRefused(
+                "name", f"{market.name!r} is already the name of {holder.type} market {holder.market_index}"
+            )
+        before = self.market(key)
+        self._versions[update.address] = _versioned(update)
+        if before == market:
+            return _NOTHING
+        if before is not None and before.name != market.name:
+            self._names.pop(before.name, None)
+        if isinstance(market, PerpMarket):
+            self.perp_markets[key.market_index] = market
+        else:
+            self.spot_markets[key.market_index] = market
+        unused = self._leave_oracle(key, before, market)
+        return Touched(markets=(key,), new_oracles=self._follow_oracle(key, market), unused_oracles=unused)
+
+    def _leave_oracle(
+        self, key: MarketKey, before: PerpMarket | SpotMarket | None, market: PerpMarket | SpotMarket
+    ) -> tuple[str, ...]:
+        if before is None or before.oracle_source == _NO_ACCOUNT:
+            return ()
+        if market.oracle == before.oracle and market.oracle_source != _NO_ACCOUNT:
+            return ()
+        self._users[before.oracle].discard(key)
+        if self._users[before.oracle]:
+            return ()
+        self._versions.pop(before.oracle, None)  # nobody tells of it any more, so it would only grow old
+        self._forget_prices(before.oracle)
+        return (before.oracle,)
+
+    def _follow_oracle(self, key: MarketKey, market: PerpMarket | SpotMarket) -> tuple[str, ...]:
+        if market.oracle_source == _NO_ACCOUNT:
+            return ()
+        is_new = not self._users[market.oracle]
+        self._users[market.oracle].add(key)
+        return (market.oracle,) if is_new else ()
+
+    def _apply_oracle(self, update: AccountUpdate, known: Versioned | None) -> Touched:
+        if not self._users[update.address]:
+            return _NOTHING
+        changed = known is None or (known.owner, known.data) != (update.owner, update.data or b"")
+        self._versions[update.address] = _versioned(update)
+        if not changed:
+            return _NOTHING
+        self._forget_prices(update.address)
+        return Touched(by_oracle=tuple(sorted(self._users[update.address])))
+
+    def _forget_prices(self, oracle: str) -> None:
+        for key in [key for key in self._prices if key[0] == oracle]:
+            del self._prices[key]
+
+    def _read_oracle(self, address: str, source: str) -> OraclePrice | None:
+        version = self._versions.get(address)
+        format_ = self.profile.oracle_formats.get(source)
+        try:
+            if version is None or not version.data:
+                raise AccountRefused("oracle missing", "the oracle account does not exist")
+            if format_ is None:
+                raise AccountRefused("oracle source", f"oracle source {source} is unknown to {self.profile.name}")
+            return read_oracle(format_, version.owner, version.data)
+        except AccountRefused as refused:
+            self._report(address, refused)
+            return None
+
+    def _refuse(self, update: AccountUpdate, refused: AccountRefused) -> Touched:
+        self._doubtful[update.address] = update.slot
+        self._report(update.address, refused)
+        return _NOTHING
+
+    def _report(self, address: str, refused: AccountRefused) -> None:
+        self.refused[refused.reason] += 1
+        if (address, refused.reason) not in self._reported:
+            self._reported.add((address, refused.reason))
+            _log.warning("account %s (%s): refused, %s: %s", address, self._role(address), refused.reason, refused)
+
+    def _role(self, address: str) -> str:
+        users = [market.name for key in sorted(self._users.get(address, ())) if (market := self.market(key))]
+        return f"oracle of {', '.join(users)}" if users else self.profile.name
+
+
+def _versioned(update: AccountUpdate) -> Versioned:
+    return Versioned(update.slot, update.received_ns, update.owner, update.data or b"", update.was_read)

@@ -1,0 +1,87 @@
+"""Creates or reconciles the stream and the buckets, and never deletes anything."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any, Final
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from drift_publisher.errors import NatsUnavailable, TopologyConflict
+from drift_schemas import Topology
+
+__all__ = ["ensure_topology"]
+
+_log = logging.getLogger(__name__)
+_NOT_FOUND: Final = 10059
+_TIMEOUT_S: Final = 10.0
+
+
+async def ensure_topology(nats: Client, topology: Topology) -> bool:
+    """Brings stream and buckets to what ``topology`` says. Running it again changes nothing.
+
+    Returns:
+        Whether the stream was created: there was no history.
+
+    Raises:
+        TopologyConflict: something stands there with a setting that the server will not change in place.
+        NatsUnavailable: JetStream does not answer.
+    """
+    created = {config["name"] for config in topology.configs() if await _ensure(nats, config)}
+    return topology.stream in created
+
+
+async def _ensure(nats: Client, wanted: dict[str, Any]) -> bool:
+    name = wanted["name"]
+    answer = await _request(nats, f"STREAM.INFO.{name}", {})
+    if error := answer.get("error"):
+        if error.get("err_code") != _NOT_FOUND:
+            raise NatsUnavailable(f"JetStream: {name}: {error.get('description')}")
+        await _accept(nats, "CREATE", wanted, [])
+        _log.info("created stream %s", name)
+        return True
+    found = answer["config"]
+    changed = sorted(key for key, value in wanted.items() if not _same(value, found.get(key)))
+    if changed:
+        await _accept(nats, "UPDATE", {**found, **wanted}, changed)
+        _log.warning("stream %s: changed %s", name, ", ".join(changed))
+    return False
+
+
+async def _accept(nats: Client, verb: str, config: dict[str, Any], changed: list[str]) -> None:
+    name = config["name"]
+    error = (await _request(nats, f"STREAM.{verb}.{name}", config)).get("error")
+    if error is None:
+        return
+    if changed:
+        raise TopologyConflict(
+            f"stream {name} has other settings ({', '.join(changed)}) that the server will not change: "
+            f"{error.get('description')}. Set them as they are, use another --prefix, or back up and delete the stream"
+        )
+    raise TopologyConflict(f"stream {name} cannot be created: {error.get('description')}")
+
+
+async def _request(nats: Client, action: str, body: dict[str, Any]) -> dict[str, Any]:
+    try:
+        reply = await nats.request(f"$JS.API.{action}", json.dumps(body).encode(), timeout=_TIMEOUT_S)
+    except NatsError as error:
+        raise NatsUnavailable(
+            f"JetStream does not answer {action} ({type(error).__name__}): start nats-server with -js"
+        ) from None
+    answer: dict[str, Any] = json.loads(reply.data)
+    return answer
+
+
+def _same(wanted: Any, found: Any) -> bool:
+    """Compares what we ask for; the server adds defaults of its own, which are not ours to judge."""
+    if isinstance(wanted, dict):
+        return isinstance(found, dict) and all(_same(value, found.get(key)) for key, value in wanted.items())
+    if isinstance(wanted, list):
+        return (
+            isinstance(found, list)
+            and len(wanted) == len(found)
+            and all(_same(*pair) for pair in zip(wanted, found, strict=True))
+        )
+    return bool(wanted == found) or (not wanted and not found)

@@ -1,0 +1,40 @@
+"""Whether the program itself would trust an oracle reading now.
+
+Source: drift-labs/protocol-v2 ``math/oracle.rs`` (``oracle_validity``, ``is_oracle_valid_for_action``). A perp market
+asks what its AMM asks before it fills, a spot market what margin calculation asks.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from drift_publisher.accounts import OraclePrice, PerpMarket, SpotMarket, State
+from drift_publisher.profile import ProgramProfile
+
+__all__ = ["oracle_is_valid"]
+
+_CONFIDENCE_PRECISION: Final = 10**6
+_STABLE_COIN_PATIENCE: Final = 3
+
+
+def oracle_is_valid(
+    market: PerpMarket | SpotMarket, oracle: OraclePrice, state: State, slot: int, profile: ProgramProfile
+) -> bool:
+    """Positive, not too volatile, not too uncertain, not too old at ``slot``; perp markets want enough data points."""
+    price, twap = oracle.price, market.last_oracle_price_twap
+    if price <= 0 or max(price, twap) // max(1, min(price, twap)) > state.too_volatile_ratio:
+        return False
+    limits = profile.oracle_limits
+    oldest = state.slots_before_stale_for_margin
+    if market.oracle_source in profile.stable_coin_sources:
+        oldest *= _STABLE_COIN_PATIENCE
+    if isinstance(market, PerpMarket):
+        if not oracle.has_sufficient_data_points:
+            return False
+        multiplier = limits.perp_confidence_multiplier.get(market.contract_tier, limits.default_multiplier)
+        oldest = min(oldest, state.slots_before_stale_for_amm)
+    else:
+        multiplier = limits.spot_confidence_multiplier.get(market.asset_tier, limits.default_multiplier)
+    if oracle.confidence * _CONFIDENCE_PRECISION // price > state.confidence_interval_max_size * multiplier:
+        return False
+    return market.oracle_source in profile.ageless_sources or slot - oracle.slot <= oldest

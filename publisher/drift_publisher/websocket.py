@@ -1,0 +1,283 @@
+"""The WebSocket source: every subscription on one socket, supervised by the slots that it must carry."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from base64 import b64decode
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import orjson
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus, WebSocketException
+
+from drift_publisher.backoff import Backoff
+from drift_publisher.endpoints import Endpoint, EndpointPool
+from drift_publisher.errors import RpcUnavailable
+from drift_publisher.http_transport import retry_after_s
+from drift_publisher.lag import LagLimits, lag_of
+from drift_publisher.redact import redact
+from drift_publisher.rpc import RpcClient, RpcRefused
+from drift_publisher.source import AccountUpdate, Deliver, SourceStatus, Subscriptions
+from drift_publisher.subscription_table import SubscriptionRefused, SubscriptionTable
+
+__all__ = ["SocketLost", "WebSocketSource"]
+
+_log = logging.getLogger(__name__)
+_HANDSHAKE_S: Final = 10.0
+_CONFIRMATION_S: Final = 15.0
+_LOOK_EVERY_S: Final = 10.0
+_EXPECTED_SLOTS: Final = 10
+_TOO_MANY_REQUESTS: Final = 429
+
+
+class SocketLost(ConnectionError):
+    """The socket is of no more use.
+
+    Attributes:
+        retry_after_s: The endpoint's own word on when to come back.
+        is_throttled: It said that we come too often.
+    """
+
+    def __init__(self, why: str, *, retry_after_s: float = 0.0, is_throttled: bool = False) -> None:
+        super().__init__(why)
+        self.retry_after_s = retry_after_s
+        self.is_throttled = is_throttled
+
+
+class _Connection(ClientConnection):
+    """websockets 13.0 cancels its own waiter after a refused handshake and then trips over it; this one does not."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.connection_lost_waiter.cancelled():
+            self.connection_lost_waiter = self.loop.create_future()
+        super().connection_lost(exc)
+
+
+_LOSSES: Final = (OSError, WebSocketException, TimeoutError, SubscriptionRefused, RpcUnavailable, RpcRefused)
+
+
+class WebSocketSource:
+    """Keeps one WebSocket to a Solana node, for as long as :meth:`run` runs.
+
+    A heartbeat (``slotSubscribe``) goes over the same socket: without a new slot for ``status.silence_s`` the socket
+    counts as dead, whatever TCP says. After every connect, one read of all accounts over HTTP closes the hole.
+
+    Args:
+        pool: The endpoints; each session goes to the one in use.
+        rpc: Their HTTP side.
+        status: What this source tells about itself.
+        known_addresses: The accounts to read after a connect.
+        limits: How far a node may lag.
+    """
+
+    def __init__(
+        self,
+        pool: EndpointPool,
+        rpc: RpcClient,
+        status: SourceStatus,
+        known_addresses: Callable[[], Sequence[str]],
+        limits: LagLimits,
+    ) -> None:
+        self.status = status
+        self._pool = pool
+        self._rpc = rpc
+        self._known_addresses = known_addresses
+        self._limits = limits
+        self._wanted = Subscriptions()
+        self._table = SubscriptionTable(rpc.commitment)
+        self._changed = asyncio.Event()
+        self._first_slot = asyncio.Event()
+        logging.getLogger("websockets").setLevel(logging.WARNING)
+
+    def follow(self, wanted: Subscriptions) -> None:
+        """Sets what to deliver from now on; a running session adds what is new and drops what is gone."""
+        self._wanted = wanted
+        self._changed.set()
+
+    async def run(self, deliver: Deliver) -> None:
+        """Connects, and connects again whenever the socket is lost, until cancelled."""
+        backoffs = {endpoint: Backoff() for endpoint in self._pool.endpoints}
+        not_before = dict.fromkeys(self._pool.endpoints, 0.0)
+        try:
+            while True:
+                endpoint = await self._next_endpoint(not_before)
+                try:
+                    await self._session(endpoint, deliver, backoffs[endpoint])
+                except* _LOSSES as errors:
+                    lost = _as_lost(errors)
+                    pause_s = max(backoffs[endpoint].next_s(), lost.retry_after_s)
+                    not_before[endpoint] = time.monotonic() + pause_s
+                    self._note_lost(endpoint, lost, pause_s)
+        finally:
+            self.status.state, self.status.sockets, self.status.subscriptions = "stopped", 0, 0
+
+    async def _next_endpoint(self, not_before: dict[Endpoint, float]) -> Endpoint:
+        """The endpoint in use, once it may be tried: each waits out its own pause, however often they take turns."""
+        while True:
+            self._pool.changed.clear()
+            endpoint = self._pool.current
+            pause_s = not_before[endpoint] - time.monotonic()
+            if pause_s <= 0:
+                return endpoint
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._pool.changed.wait(), pause_s)
+
+    async def _session(self, endpoint: Endpoint, deliver: Deliver, backoff: Backoff) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            socket = await stack.enter_async_context(
+                connect(
+                    endpoint.ws_url,
+                    open_timeout=_HANDSHAKE_S,
+                    close_timeout=1,
+                    ping_interval=None,
+                    compression=None,
+                    max_size=16 * 1024 * 1024,
+                    create_connection=_Connection,
+                )
+            )
+            endpoint.traffic.sockets_opened += 1
+            self.status.sockets = 1
+            stack.callback(self._forget_socket)
+            self._table.clear()
+            self._first_slot.clear()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._read(socket, endpoint, deliver, backoff), name="websocket-reader")
+                tasks.create_task(self._subscribe(socket, endpoint, deliver), name="websocket-subscriber")
+                tasks.create_task(self._watch_lag(endpoint), name="websocket-lag")
+                tasks.create_task(self._leave_when_replaced(), name="websocket-endpoint")
+
+    async def _subscribe(self, socket: ClientConnection, endpoint: Endpoint, deliver: Deliver) -> None:
+        """Sends what is wanted, waits for every confirmation, reads all accounts once; again on every change."""
+        while True:
+            self._changed.clear()
+            messages = [self._table.close(number) for number in self._table.superfluous(self._wanted)]
+            messages += [self._table.open(request) for request in self._table.missing(self._wanted)]
+            for message in messages:
+                endpoint.traffic.bytes_out += len(message)
+                await socket.send(message)
+            async with asyncio.timeout(_CONFIRMATION_S):
+                await self._table.all_confirmed.wait()
+            self.status.subscriptions = len(self._table)
+            for update in await self._rpc.accounts(self._known_addresses()):
+                deliver(update)
+            await self._first_slot.wait()
+            await self._judge(endpoint)
+            if self.status.state != "live":
+                _log.info("%s: live, %d subscriptions on one socket", endpoint.name, len(self._table))
+            self.status.state, self.status.reason = "live", ""
+            self._pool.worked(endpoint)
+            await self._changed.wait()
+
+    async def _watch_lag(self, endpoint: Endpoint) -> None:
+        """Asks whether the node keeps up, whenever its slots come slowly."""
+        while True:
+            before = self.status.slot
+            await asyncio.sleep(_LOOK_EVERY_S)
+            if self.status.slot - before < _EXPECTED_SLOTS:
+                await self._judge(endpoint)
+
+    async def _judge(self, endpoint: Endpoint) -> None:
+        if lag := await lag_of(self._rpc, self._pool, endpoint, self.status.slot, self._limits):
+            self._pool.failed(endpoint, lag, at_once=True)
+            raise SocketLost(lag)
+
+    async def _leave_when_replaced(self) -> None:
+        await self._pool.changed.wait()
+        raise SocketLost("another endpoint is in use now")
+
+    async def _read(self, socket: ClientConnection, endpoint: Endpoint, deliver: Deliver, backoff: Backoff) -> None:
+        loop, silence_s = asyncio.get_running_loop(), self.status.silence_s
+        try:
+            async with asyncio.timeout(silence_s) as silence:
+                async for raw in socket:
+                    endpoint.traffic.bytes_in += len(raw)
+                    if self._handle(_parse(raw), deliver):
+                        self._first_slot.set()
+                        silence.reschedule(loop.time() + silence_s)
+                        backoff.healthy()
+        except TimeoutError:
+            raise SocketLost(f"no new slot for {silence_s:g} s") from None
+        raise SocketLost("the server closed the socket")
+
+    def _handle(self, message: dict[str, Any], deliver: Deliver) -> bool:
+        """Takes one message; says whether it was a new slot."""
+        if "method" in message:
+            return self._notify(message, deliver)
+        try:
+            early = self._table.confirm(message)
+        except TypeError:
+            raise SocketLost("an answer that makes no sense") from None
+        for notification in early:
+            self._notify(notification, deliver)
+        return False
+
+    def _notify(self, message: dict[str, Any], deliver: Deliver) -> bool:
+        try:
+            news = self._read_notification(message)
+        except (LookupError, TypeError, ValueError) as error:
+            raise SocketLost(f"a notification that makes no sense ({type(error).__name__})") from None
+        if isinstance(news, AccountUpdate):
+            deliver(news)
+        return news is True
+
+    def _read_notification(self, message: dict[str, Any]) -> AccountUpdate | bool:
+        """The account that a notification tells of, or whether it told of a new slot."""
+        params = message["params"]
+        request = self._table.request_of(params["subscription"], message)
+        if request is None:
+            return False
+        result = params["result"]
+        if request.kind == "slot":
+            return self.status.note_slot(int(result["slot"]))
+        value = result["value"]
+        address = value["pubkey"] if request.kind == "program" else request.target
+        account = value["account"] if request.kind == "program" else value
+        data = None if account is None else b64decode(account["data"][0])
+        if account is not None and account["lamports"] == 0:
+            data = None
+        owner = "" if account is None else account["owner"]
+        return AccountUpdate(str(address), str(owner), int(result["context"]["slot"]), data, time.time_ns())
+
+    def _note_lost(self, endpoint: Endpoint, lost: SocketLost, pause_s: float) -> None:
+        level = logging.WARNING if self.status.state == "live" else logging.INFO
+        _log.log(level, "%s: socket lost (%s), next try in %.1f s", endpoint.name, redact(str(lost)), pause_s)
+        if self.status.state == "polling":
+            self.status.reason = redact(str(lost))
+        else:
+            self.status.lost(str(lost))
+        self.status.reconnects += 1
+        endpoint.traffic.throttled += lost.is_throttled
+        self._pool.failed(endpoint, str(lost), at_once=lost.is_throttled)
+
+    def _forget_socket(self) -> None:
+        self.status.sockets, self.status.subscriptions = 0, 0
+
+
+def _parse(raw: str | bytes) -> dict[str, Any]:
+    try:
+        message = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise SocketLost("the server sent something that is no JSON") from None
+    if not isinstance(message, dict):
+        raise SocketLost("the server sent something that is no JSON-RPC message")
+    return message
+
+
+def _as_lost(errors: BaseExceptionGroup[Exception]) -> SocketLost:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, SocketLost):
+        return error
+    if isinstance(error, InvalidStatus):
+        status, asked = error.response.status_code, retry_after_s(error.response.headers.get("Retry-After"))
+        return SocketLost(
+            f"WebSocket refused with HTTP {status}",
+            retry_after_s=asked,
+            is_throttled=status == _TOO_MANY_REQUESTS,
+        )
+    return SocketLost(redact(f"{type(error).__name__}: {error}"))

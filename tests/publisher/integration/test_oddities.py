@@ -1,0 +1,157 @@
+"""One odd account is reported once and counted; the others keep flowing; nothing invented reaches the bus."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+import pytest
+
+from drift_bus.nats_server import LocalNatsServer
+from drift_schemas import FundingEvent, MarketEvent, PriceEvent
+from drift_simulator import Fault, Simulator
+from tests.support.publishing import BusReader, bus_reader, running_publisher
+from tests.support.wait import wait_until
+
+
+def _fresh_price(bus: BusReader, market: str, than: int) -> bool:
+    return len(bus.changes[f"price.{market}"]) > than
+
+
+async def _others_flow(bus: BusReader, market: str = "BTC-PERP") -> None:
+    seen = len(bus.changes[f"price.{market}"])
+    await wait_until(lambda: _fresh_price(bus, market, seen + 2), what=f"{market} keeps flowing")
+
+
+async def test_a_missing_oracle_gives_none_and_no_validity(
+    sim: Simulator, nats_server: LocalNatsServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    sol = sim.cluster.perp("SOL-PERP")
+    sim.faults.inject(Fault(kind="missing_account", pubkey=str(sol.oracle)))
+    with caplog.at_level(logging.WARNING):
+        async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server) as publisher:
+            await wait_until(lambda: bus.last("price", "SOL-PERP"))
+            price, funding = bus.last("price", "SOL-PERP"), bus.last("funding", "SOL-PERP")
+            assert isinstance(price, PriceEvent)
+            assert isinstance(funding, FundingEvent)
+            assert (price.oracle_price, price.mark_price, price.oracle_is_valid) == (None, None, False)
+            assert funding.estimated_funding_rate_long is None
+            await _others_flow(bus)
+            assert publisher.chain is not None
+            assert publisher.chain.store.refused["oracle missing"] > 0
+            await wait_until(lambda: bus.status is not None and "SOL-PERP" in bus.status.stale_markets)
+            sim.faults.clear()
+            await wait_until(lambda: getattr(bus.last("price", "SOL-PERP"), "oracle_price", None))
+    reports = [r for r in caplog.records if "oracle missing" in r.getMessage() and str(sol.oracle) in r.getMessage()]
+    assert len(reports) == 1
+
+
+async def test_an_unknown_enum_number_is_named_not_a_crash(sim: Simulator, nats_server: LocalNatsServer) -> None:
+    sol = sim.cluster.perp("SOL-PERP")
+    sim.faults.inject(Fault(kind="unknown_enum", pubkey=str(sol.pubkey), field="status", value=200))
+    async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server) as publisher:
+        await wait_until(lambda: bus.last("market", "SOL-PERP"))
+        market = bus.last("market", "SOL-PERP")
+        assert isinstance(market, MarketEvent)
+        assert market.status == "Unknown(200)"
+        await _others_flow(bus)
+        assert publisher.chain is not None
+        assert publisher.chain.client.get_perp_market_account(0) is None
+        assert publisher.chain.client.get_perp_market_account(1) is not None
+
+
+@pytest.mark.parametrize("kind", ["short_account", "garbage_account", "wrong_layout"])
+async def test_a_refused_market_is_counted_reported_once_and_no_longer_confirmed(
+    sim: Simulator, nats_server: LocalNatsServer, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    address = str(sim.cluster.perp("SOL-PERP").pubkey)
+    with caplog.at_level(logging.WARNING):
+        async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server) as publisher:
+            await wait_until(lambda: bus.last("price", "SOL-PERP"))
+            sim.faults.inject(Fault(kind=kind, pubkey=address))
+            assert publisher.chain is not None
+            store = publisher.chain.store
+            subscriber = publisher.chain.client.account_subscriber
+
+            async def is_refused() -> bool:
+                await subscriber.fetch()
+                return store.is_doubtful(address)
+
+            await wait_until(is_refused, every_s=0.2)
+            await _others_flow(bus)
+            assert store.perp_markets[0].name == "SOL-PERP"
+            sim.faults.clear()
+            await wait_until(lambda: not store.is_doubtful(address), what="the account is good again")
+            assert store.refused.total() >= 1
+    messages = [record.getMessage() for record in caplog.records if f"account {address}" in record.getMessage()]
+    assert messages
+    assert len({message.split("refused, ")[1].split(":")[0] for message in messages}) == len(messages)
+
+
+@pytest.mark.parametrize("kind", ["short_account", "garbage_account", "wrong_layout"])
+async def test_a_refused_oracle_gives_no_price(sim: Simulator, nats_server: LocalNatsServer, kind: str) -> None:
+    async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server):
+        await wait_until(lambda: getattr(bus.last("price", "SOL-PERP"), "oracle_price", None))
+        sim.faults.inject(Fault(kind=kind, pubkey=str(sim.cluster.perp("SOL-PERP").oracle)))
+        await wait_until(lambda: getattr(bus.last("price", "SOL-PERP"), "oracle_price", 0) is None)
+        await _others_flow(bus)
+        sim.faults.clear()
+        await wait_until(lambda: getattr(bus.last("price", "SOL-PERP"), "oracle_price", None))
+
+
+async def test_a_market_in_settlement_and_a_paused_one_say_so(sim: Simulator, nats_server: LocalNatsServer) -> None:
+    async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server):
+        await wait_until(lambda: len(bus.markets("market")) == len(sim.cluster.perp_markets))
+        statuses = {name: getattr(bus.last("market", name), "status", "") for name in bus.markets("market")}
+        assert "Settlement" in statuses.values()
+        assert "FundingPaused" in statuses.values()
+        for name, status in statuses.items():
+            await wait_until(partial(bus.last, "funding", name))
+            funding = bus.last("funding", name)
+            assert isinstance(funding, FundingEvent)
+            if status in ("Settlement", "FundingPaused"):
+                assert funding.is_paused
+
+
+async def test_two_sources_on_one_oracle_keep_their_own_prices(sim: Simulator, nats_server: LocalNatsServer) -> None:
+    """1MBONK-PERP and BONK read the same account, a million times apart."""
+    async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server):
+        await wait_until(lambda: bus.last("price", "1MBONK-PERP") and bus.last("price", "BONK"))
+        million, one = bus.last("price", "1MBONK-PERP"), bus.last("price", "BONK")
+        assert isinstance(million, PriceEvent)
+        assert isinstance(one, PriceEvent)
+        assert million.oracle_price is not None
+        assert one.oracle_price is not None
+        assert million.oracle_price > 100_000 * max(1, one.oracle_price) // 2
+
+
+async def test_a_new_market_and_a_changed_oracle_are_picked_up_while_running(
+    sim: Simulator, nats_server: LocalNatsServer
+) -> None:
+    async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server) as publisher:
+        await wait_until(lambda: bus.last("price", "SOL-PERP"))
+        btc = sim.cluster.perp("BTC-PERP")
+        sim.cluster.change_oracle("SOL-PERP", btc.oracle, btc.oracle_source)
+        assert publisher.chain is not None
+        store = publisher.chain.store
+        await wait_until(lambda: store.perp_markets[0].oracle == str(btc.oracle))
+
+        def follows_btc() -> bool:
+            price = bus.last("price", "SOL-PERP")
+            return isinstance(price, PriceEvent) and (price.oracle_price or 0) > 10_000_000_000
+
+        await wait_until(follows_btc)
+
+
+async def test_slots_that_go_backwards_are_refused(sim: Simulator, nats_server: LocalNatsServer) -> None:
+    async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server) as publisher:
+        await wait_until(lambda: bus.last("price", "SOL-PERP"))
+        sim.faults.inject(Fault(kind="slot_backwards", slots=50))
+        assert publisher.chain is not None
+        store = publisher.chain.store
+        await wait_until(lambda: store.refused["slot went backwards"] > 0)
+        sim.faults.clear()
+        await _others_flow(bus, "SOL-PERP")
+    for events in bus.changes.values():
+        slots = [event.slot for event in events]
+        assert slots == sorted(slots)

@@ -1,0 +1,174 @@
+"""The main job: what stands on the chain stands on the bus, integer for integer."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import nats
+import pytest
+from driftpy.accounts.oracle import DRIFT_CODER
+from solders.pubkey import Pubkey
+
+from drift_bus.nats_server import LocalNatsServer
+from drift_schemas import KINDS, FundingEvent, MarketEvent, PriceEvent, SpotMarketEvent
+from drift_simulator import Simulator
+from tests.support.publishing import BusReader, bus_reader, keys_of, running_publisher
+from tests.support.wait import wait_until
+
+
+async def test_every_market_arrives_with_every_kind(sim: Simulator, nats_server: LocalNatsServer) -> None:
+    perps = {market.name for market in sim.cluster.perp_markets}
+    spots = {market.name for market in sim.cluster.spot_markets}
+    async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server):
+        await wait_until(lambda: bus.markets("price") == perps | spots)
+        await wait_until(lambda: bus.markets("funding") == perps and bus.markets("market") == perps)
+        await wait_until(lambda: bus.markets("spot") == spots)
+        event = bus.last("price", "SOL-PERP")
+        assert event is not None
+        assert (event.cluster, event.program, event.epoch) == ("simulated", "drift-v2", 1)
+        await wait_until(lambda: bus.status is not None and bus.status.source_state == "live")
+
+
+async def test_buckets_hold_the_same_markets(sim: Simulator, nats_server: LocalNatsServer) -> None:
+    perps = {market.name for market in sim.cluster.perp_markets}
+    spots = {market.name for market in sim.cluster.spot_markets}
+    expected = {"funding": perps, "market": perps, "price": perps | spots, "spot": spots}
+    client = await nats.connect(nats_server.url)
+    async with running_publisher(sim, nats_server):
+        for kind in KINDS:
+
+            async def filled(kind: str = kind) -> bool:
+                return await keys_of(client, kind) == expected[kind]  # type: ignore[arg-type]
+
+            await wait_until(filled, what=f"bucket {kind}")
+    await client.close()
+
+
+async def test_published_integers_are_the_chains_own(sim: Simulator, nats_server: LocalNatsServer) -> None:
+    """Freeze the chain, then compare every event with driftpy's decode of the same bytes."""
+    async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server) as publisher:
+        await wait_until(lambda: bus.markets("price"))
+        sim.pause_walk()
+        assert publisher.chain is not None
+        store = publisher.chain.store
+
+        def has_the_chains_bytes(address: Pubkey) -> bool:
+            version = store.version(str(address))
+            return version is not None and version.data == sim.account(address)
+
+        for perp in sim.cluster.perp_markets:
+            await wait_until(partial(has_the_chains_bytes, perp.pubkey), what=f"{perp.name} is in the store")
+            full = DRIFT_CODER.accounts.decode(sim.account(perp.pubkey))
+            await wait_until(partial(_perp_agrees, bus, perp.name, full), what=f"{perp.name} agrees")
+        for spot in sim.cluster.spot_markets:
+            await wait_until(partial(has_the_chains_bytes, spot.pubkey), what=f"{spot.name} is in the store")
+            full = DRIFT_CODER.accounts.decode(sim.account(spot.pubkey))
+            await wait_until(partial(_spot_agrees, bus, spot.name, full), what=f"{spot.name} agrees")
+
+
+def _perp_agrees(bus: BusReader, name: str, full: Any) -> bool:
+    funding, market, price = (bus.last(kind, name) for kind in ("funding", "market", "price"))
+    if not (isinstance(funding, FundingEvent) and isinstance(market, MarketEvent) and isinstance(price, PriceEvent)):
+        return False
+    amm = full.amm
+    history = amm.historical_oracle_data
+    return (
+        (funding.funding_rate, funding.funding_rate_long, funding.funding_rate_short)
+        == (amm.last_funding_rate, amm.last_funding_rate_long, amm.last_funding_rate_short)
+        and (funding.cumulative_funding_rate_long, funding.cumulative_funding_rate_short)
+        == (amm.cumulative_funding_rate_long, amm.cumulative_funding_rate_short)
+        and (funding.funding_rate_ts, funding.funding_period) == (amm.last_funding_rate_ts, amm.funding_period)
+        and (funding.mark_twap, funding.oracle_twap) == (amm.last_mark_price_twap, history.last_oracle_price_twap)
+        and (market.open_interest_long, -market.open_interest_short)
+        == (amm.base_asset_amount_long, amm.base_asset_amount_short)
+        and (market.volume_24h, market.max_open_interest) == (amm.volume24h, amm.max_open_interest)
+        and market.number_of_users == full.number_of_users
+        and (price.mark_twap, price.mark_twap_5min) == (amm.last_mark_price_twap, amm.last_mark_price_twap5min)
+        and (price.oracle_twap, price.oracle_twap_5min)
+        == (history.last_oracle_price_twap, history.last_oracle_price_twap5min)
+    )
+
+
+def _spot_agrees(bus: BusReader, name: str, full: Any) -> bool:
+    spot, price = bus.last("spot", name), bus.last("price", name)
+    if not (isinstance(spot, SpotMarketEvent) and isinstance(price, PriceEvent)):
+        return False
+    return (
+        (spot.deposit_balance, spot.borrow_balance) == (full.deposit_balance, full.borrow_balance)
+        and spot.cumulative_deposit_interest == full.cumulative_deposit_interest
+        and spot.cumulative_borrow_interest == full.cumulative_borrow_interest
+        and (spot.mint, spot.decimals) == (str(full.mint), full.decimals)
+        and price.mark_price is None
+        and price.oracle_price is not None
+    )
+
+
+async def test_the_drift_client_answers_from_the_store(sim: Simulator, nats_server: LocalNatsServer) -> None:
+    """All getters work, what is missing is None, and nothing of it costs a request."""
+    async with running_publisher(sim, nats_server) as publisher:
+        assert publisher.chain is not None
+        client = publisher.chain.client
+        await wait_until(lambda: publisher.chain.status.state == "live")  # type: ignore[union-attr]
+        requests = sim.counters.requests
+        assert client.get_perp_market_account(0).market_index == 0
+        assert client.get_spot_market_account(1).market_index == 1
+        assert client.get_quote_spot_market_account().market_index == 0
+        assert client.get_state_account().number_of_markets > len(sim.cluster.perp_markets)
+        assert client.get_oracle_price_data_for_perp_market(0).price > 0
+        assert client.get_oracle_price_data_for_spot_market(1).price > 0
+        assert client.get_perp_market_account(9999) is None
+        assert client.get_oracle_price_data_for_perp_market(9999) is None
+        assert len(client.account_subscriber.get_market_accounts_and_slots()) == len(sim.cluster.perp_markets)
+        assert sim.counters.requests == requests
+
+
+async def test_one_socket_and_no_request_in_steady_state(sim: Simulator, nats_server: LocalNatsServer) -> None:
+    async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server) as publisher:
+        assert publisher.chain is not None
+        await wait_until(lambda: publisher.chain.status.state == "live")  # type: ignore[union-attr]
+        requests = sim.counters.requests
+        seen = len(bus.changes["price.SOL-PERP"])
+        await wait_until(lambda: len(bus.changes["price.SOL-PERP"]) > seen + 3)
+        assert sim.counters.requests == requests
+        assert (sim.counters.sockets_total, sim.counters.sockets_open) == (1, 1)
+        assert sim.counters.subscriptions_open.total() == len(publisher.chain.store.oracles()) + 4
+
+
+async def test_a_market_list_publishes_only_those(sim: Simulator, nats_server: LocalNatsServer) -> None:
+    async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server, markets="SOL-PERP, BONK"):
+        await wait_until(lambda: bus.markets("price") == {"SOL-PERP", "BONK"})
+        assert bus.markets("funding") == {"SOL-PERP"}
+        assert bus.markets("spot") == {"BONK"}
+        assert sim.counters.subscriptions_open["programSubscribe"] == 0
+
+
+async def test_two_prefixes_share_one_server(sim: Simulator, nats_server: LocalNatsServer) -> None:
+    async with (
+        bus_reader(nats_server, "sim") as bus,
+        bus_reader(nats_server) as main_bus,
+        running_publisher(sim, nats_server, subject_prefix="sim"),
+    ):
+        await wait_until(lambda: "SOL-PERP" in bus.markets("funding"))
+        assert not main_bus.changes
+
+
+@pytest.mark.parametrize("kind", ["funding", "price"])
+async def test_funding_settles_on_the_bus(sim: Simulator, nats_server: LocalNatsServer, kind: str) -> None:
+    """A settlement on the chain is an event on the bus, with the chain's own numbers."""
+    async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server):
+        await wait_until(lambda: bus.last("funding", "SOL-PERP"))
+        before = bus.last("funding", "SOL-PERP")
+        sim.settle_funding("SOL-PERP")
+        full = DRIFT_CODER.accounts.decode(sim.account(sim.cluster.perp("SOL-PERP").pubkey))
+
+        def settled() -> bool:
+            event = bus.last("funding", "SOL-PERP")
+            return (
+                isinstance(event, FundingEvent)
+                and isinstance(before, FundingEvent)
+                and event.cumulative_funding_rate_long == full.amm.cumulative_funding_rate_long
+            )
+
+        await wait_until(settled)
+        assert bus.last(kind, "SOL-PERP") is not None  # type: ignore[arg-type]

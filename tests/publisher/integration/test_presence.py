@@ -1,0 +1,109 @@
+"""Presence means fresh: a dead publisher or a stalled chain empties every bucket and every reader's view."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import nats
+import pytest
+
+from drift_bus.nats_server import LocalNatsServer
+from drift_schemas import KINDS, bucket_ttl_s
+from drift_simulator import Fault, Simulator
+from drift_subscribers import DriftFeed
+from tests.support.publishing import bus_reader, keys_of, running_publisher
+from tests.support.wait import wait_until
+
+
+@asynccontextmanager
+async def publisher_process(sim: Simulator, server: LocalNatsServer) -> AsyncIterator[asyncio.subprocess.Process]:
+    """``drift-bus publish`` as an operator runs it."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "drift_bus", "publish", "--nats-url", server.url),
+        env={**os.environ, "DRIFT_BUS_RPC_URL": sim.http_url, "DRIFT_BUS_WS_URL": sim.ws_url},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+@pytest.mark.timeout(150)
+async def test_a_killed_publisher_leaves_no_old_value_behind(sim: Simulator, nats_server: LocalNatsServer) -> None:
+    """kill -9: each bucket is empty within its TTL + 1 s; with the publisher back, so is the data."""
+    client = await nats.connect(nats_server.url)
+    async with DriftFeed(nats_server.url) as feed:
+        async with publisher_process(sim, nats_server) as publisher:
+            await wait_until(lambda: feed.funding("SOL-PERP") and feed.price("SOL-PERP"), 20)
+            for kind in KINDS:
+                await wait_until(partial(keys_of, client, kind), 10)
+            publisher.send_signal(signal.SIGKILL)
+            await publisher.wait()
+            died = time.monotonic()
+        for kind in sorted(KINDS, key=bucket_ttl_s):
+            left = died + bucket_ttl_s(kind) + 1 - time.monotonic()
+
+            async def is_empty(kind: str = kind) -> bool:
+                return not await keys_of(client, kind)  # type: ignore[arg-type]
+
+            await wait_until(is_empty, left, f"bucket {kind} is empty within its TTL + 1 s", every_s=0.05)
+            if kind == "funding":
+                assert feed.funding("SOL-PERP") is None
+                assert feed.price("SOL-PERP") is None
+        async with publisher_process(sim, nats_server):
+            await wait_until(lambda: feed.funding("SOL-PERP") and feed.price("SOL-PERP"), 20)
+            funding = feed.funding("SOL-PERP")
+            assert funding is not None
+            assert funding.epoch == 2
+    await client.close()
+
+
+async def test_sigterm_stops_cleanly(sim: Simulator, nats_server: LocalNatsServer) -> None:
+    async with bus_reader(nats_server) as bus, publisher_process(sim, nats_server) as publisher:
+        await wait_until(lambda: bus.last("price", "SOL-PERP"), 20)
+        publisher.terminate()
+        _, stderr = await publisher.communicate()
+        assert publisher.returncode == 0, stderr.decode()
+        assert "Traceback" not in stderr.decode()
+
+
+async def test_a_stalled_chain_is_told_within_seconds_and_nothing_is_confirmed(
+    sim: Simulator, nats_server: LocalNatsServer
+) -> None:
+    async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server):
+        await wait_until(lambda: bus.status is not None and bus.status.source_state == "live")
+        sim.faults.inject(Fault(kind="silent_stall"))
+        sim.faults.inject(Fault(kind="http_5xx"))
+        stalled = time.monotonic()
+        await wait_until(lambda: bus.status is not None and bus.status.source_state == "stalled", 7)
+        assert bus.status is not None
+        assert "slot" in bus.status.reason
+        confirmed = {key: len(events) for key, events in bus.reassertions.items()}
+        await wait_until(lambda: time.monotonic() > stalled + 10, 12, "ten seconds of silence")
+        assert {key: len(events) for key, events in bus.reassertions.items()} == confirmed
+
+
+async def test_a_quiet_market_is_confirmed_and_its_history_stays_short(
+    sim: Simulator, nats_server: LocalNatsServer
+) -> None:
+    """An unchanged value is re-asserted every TTL/3, and leaves no trace in the history after its TTL."""
+    async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server):
+        await wait_until(lambda: bus.status is not None and bus.status.source_state == "live")
+        sim.pause_walk()
+        await wait_until(lambda: len(bus.reassertions["price.SOL-PERP"]) >= 2, 12)
+        headers = bus.headers["price.SOL-PERP"][-1]
+        assert headers["Nats-TTL"] == str(bucket_ttl_s("price"))
+        events = bus.changes["price.SOL-PERP"] + bus.reassertions["price.SOL-PERP"]
+        times_ns = sorted(event.published_at_ns for event in events)
+        assert max(later - earlier for earlier, later in itertools.pairwise(times_ns)) < 5_000_000_000

@@ -1,0 +1,113 @@
+"""An API key in a URL appears nowhere: not in a log at any level, an event, a metric, an error or a traceback."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Iterator
+
+import nats
+import pytest
+from nats.aio.msg import Msg
+from prometheus_client import CollectorRegistry, generate_latest
+
+from drift_bus.nats_server import LocalNatsServer
+from drift_publisher import Publisher, PublisherError, PublisherSettings
+from drift_publisher.metrics import PublisherCollector
+from drift_publisher.profiles import DRIFT_V2
+from drift_simulator import Fault, FaultKind, Simulator
+from drift_simulator.faults import ACCOUNT_FAULTS
+from tests.support.publishing import running_publisher
+from tests.support.wait import wait_until
+
+CANARY = "CANARY0123456789"
+FAULTS = [
+    Fault(kind="http_429", retry_after_s=1, duration_s=2),
+    Fault(kind="http_html_429", duration_s=2),
+    Fault(kind="http_5xx", duration_s=2),
+    Fault(kind="ws_429", duration_s=2),
+    Fault(kind="ws_refused", duration_s=2),
+    Fault(kind="close_after_accept", duration_s=2),
+    Fault(kind="garbage_ws", duration_s=1),
+    Fault(kind="silent_stall", duration_s=3),
+    Fault(kind="jsonrpc_error", message=f"no such key {CANARY}?", duration_s=2),
+    Fault(kind="delay", seconds=0.5, duration_s=2),
+    Fault(kind="half_open", duration_s=3),
+    Fault(kind="slot_stuck", duration_s=3),
+    Fault(kind="slot_backwards", duration_s=3),
+    Fault(kind="reorder_confirmations", duration_s=2),
+    Fault(kind="refuse_get_program_accounts", duration_s=2),
+    *(Fault(kind=kind, pubkey=DRIFT_V2.perp_market_address(0), duration_s=2) for kind in sorted(ACCOUNT_FAULTS)),
+]
+
+
+def test_every_fault_of_the_simulator_is_among_them() -> None:
+    assert {fault.kind for fault in FAULTS} | {FaultKind.CLOSE_AFTER_MESSAGES} == set(FaultKind)
+
+
+@pytest.fixture
+def every_log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """All loggers at DEBUG, those of the libraries as well."""
+    with caplog.at_level(logging.DEBUG):
+        yield caplog
+
+
+def _keyed(url: str) -> str:
+    return f"{url}/{CANARY}?api-key={CANARY}"
+
+
+def _everything_logged(caplog: pytest.LogCaptureFixture) -> str:
+    formatter = logging.Formatter("%(name)s %(message)s %(args)s")
+    return "\n".join(formatter.format(record) for record in caplog.records)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: str(fault.kind))
+async def test_no_fault_brings_the_key_to_light(
+    sim: Simulator, nats_server: LocalNatsServer, every_log: pytest.LogCaptureFixture, fault: Fault
+) -> None:
+    client = await nats.connect(nats_server.url)
+    heard: list[bytes] = []
+
+    async def hear(message: Msg) -> None:
+        heard.append(message.data + repr(message.headers).encode())
+
+    await client.subscribe("drift.>", cb=hear)
+    urls = {"rpc_url": _keyed(sim.http_url), "ws_url": _keyed(sim.ws_url)}
+    async with running_publisher(sim, nats_server, slot_silence_s=1, poll_every_s=0.5, **urls) as publisher:
+        assert publisher.chain is not None
+        assert publisher.bus is not None
+        status = publisher.chain.status
+        await wait_until(lambda: status.state == "live")
+        sim.faults.inject(fault)
+        sim.faults.inject(Fault(kind="close_after_messages", messages=1, count=1))
+        await wait_until(lambda: status.reconnects > 0, 15)
+        await wait_until(lambda: status.state == "live", 60)
+        registry = CollectorRegistry()
+        registry.register(PublisherCollector(publisher.chain, publisher.bus))
+        metrics = generate_latest(registry).decode()
+    await client.close()
+    assert "drift_rpc_requests_total" in metrics
+    assert heard
+    said = _everything_logged(every_log)
+    for where, text in {"logs": said, "metrics": metrics, "events": repr(heard)}.items():
+        assert CANARY not in text, f"the key is in the {where}: {text[max(0, text.find(CANARY) - 200) :][:300]}"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(kind="http_429"), Fault(kind="http_html_429"), Fault(kind="http_5xx"), Fault(kind="jsonrpc_error")],
+    ids=lambda fault: str(fault.kind),
+)
+async def test_no_start_that_fails_brings_the_key_to_light(
+    sim: Simulator, nats_server: LocalNatsServer, every_log: pytest.LogCaptureFixture, fault: Fault
+) -> None:
+    sim.faults.inject(fault)
+    settings = PublisherSettings(
+        _env_file=None, rpc_url=_keyed(sim.http_url), nats_url=nats_server.url, start_timeout_s=1.5
+    )
+    assert CANARY not in repr(settings)
+    with pytest.raises((PublisherError, RuntimeError)) as caught:
+        await Publisher(settings).run(asyncio.Event())
+    assert CANARY not in "".join(traceback.format_exception(caught.value, chain=True))
+    assert CANARY not in _everything_logged(every_log)

@@ -1,0 +1,157 @@
+"""The WebSocket source: odd messages cost the socket and no more, and each endpoint waits out its own pause."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+import pytest
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
+
+from drift_publisher.endpoints import Endpoint, EndpointPool
+from drift_publisher.lag import LagLimits
+from drift_publisher.rpc import RpcClient
+from drift_publisher.source import AccountUpdate, SourceStatus, Subscriptions
+from drift_publisher.websocket import SocketLost, WebSocketSource
+from tests.support.wait import wait_until
+
+
+class Silent(RpcClient):
+    """An HTTP side that knows no account."""
+
+    async def accounts(self, addresses: Sequence[str]) -> list[AccountUpdate]:
+        return [AccountUpdate(address, "", 1, None, 0) for address in addresses]
+
+    async def slot(self, endpoint: Endpoint) -> int | None:
+        return None
+
+
+def source_of(*ws_urls: str) -> tuple[WebSocketSource, EndpointPool, SourceStatus]:
+    pool = EndpointPool([Endpoint(f"http://node{number}.example", url) for number, url in enumerate(ws_urls)])
+    status = SourceStatus(silence_s=5)
+    source = WebSocketSource(pool, Silent(pool), status, list, LagLimits(150, 60.0))
+    source.follow(Subscriptions(accounts=("A",)))
+    return source, pool, status
+
+
+@asynccontextmanager
+async def running(source: WebSocketSource) -> AsyncIterator[None]:
+    task = asyncio.create_task(source.run(lambda _: None))
+    try:
+        yield
+        assert not task.done(), "it never ends by itself"
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def node(odd: bytes = b"") -> AsyncIterator[str]:
+    """A node that confirms the heartbeat as 1 and the account as 2, and then says something odd."""
+
+    async def talk(socket: ServerConnection) -> None:
+        async for raw in socket:
+            call = orjson.loads(raw)
+            number = {"slotSubscribe": 1, "accountSubscribe": 2}[call["method"]]
+            await socket.send(orjson.dumps({"id": call["id"], "result": number}).decode())
+            if number == 2 and odd:
+                await socket.send(odd.decode())
+
+    async with serve(talk, "127.0.0.1", 0) as server:
+        yield f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
+
+
+def account_note(**changed: Any) -> bytes:
+    value: Any = {"data": ["", "base64"], "owner": "O", "lamports": 1}
+    result = {"context": {"slot": 7}, "value": value, **changed}
+    return orjson.dumps({"method": "accountNotification", "params": {"subscription": 2, "result": result}})
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"not json",
+        b"[]",
+        b"7",
+        b"null",
+        b'{"method": "slotNotification"}',
+        b'{"method": "slotNotification", "params": {"subscription": 1, "result": {"slot": null}}}',
+        b'{"method": "slotNotification", "params": {"subscription": [1], "result": {"slot": 7}}}',
+        account_note(context={"slot": None}),
+        account_note(context={"slot": "soon"}),
+        account_note(context=None),
+        account_note(value=7),
+        account_note(value={"data": ["a", "base64"], "owner": "O", "lamports": 1}),
+        account_note(value={"data": ["", "base64"], "owner": "O"}),
+    ],
+    ids=repr,
+)
+async def test_a_message_that_makes_no_sense_costs_the_socket(odd: bytes) -> None:
+    async with node(odd) as url:
+        source, _, status = source_of(url)
+        async with running(source):
+            await wait_until(lambda: status.reconnects, 5)
+            assert status.reason
+            assert not status.is_alive
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        b'{"id": 99, "result": 1}',
+        b'{"id": [], "result": 1}',
+        b'{"jsonrpc": "2.0"}',
+        account_note(),
+        account_note(value=None),
+    ],
+    ids=repr,
+)
+async def test_a_message_that_is_none_of_our_business_costs_nothing(harmless: bytes) -> None:
+    async with node(harmless + b"") as url:
+        source, pool, status = source_of(url)
+        async with running(source):
+            await wait_until(lambda: status.subscriptions == 2)
+            await wait_until(lambda: pool.current.traffic.bytes_in > len(harmless))
+            assert status.reconnects == 0
+
+
+async def test_endpoints_that_refuse_in_turn_each_get_their_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 429 moves on to the next endpoint at once, and its 429 back again: that must not become a storm."""
+    tried: dict[Endpoint, list[float]] = {}
+
+    async def refused(_: WebSocketSource, endpoint: Endpoint, *__: object) -> None:
+        tried.setdefault(endpoint, []).append(time.monotonic())
+        raise SocketLost("too many requests", retry_after_s=0.3, is_throttled=True)
+
+    monkeypatch.setattr(WebSocketSource, "_session", refused)
+    monkeypatch.setattr("random.uniform", lambda low, high: low)
+    source, pool, status = source_of("ws://a", "ws://b")
+    async with running(source):
+        await wait_until(lambda: len(tried) == 2 and all(len(times) >= 3 for times in tried.values()), 10)
+    for times in tried.values():
+        assert all(later - earlier >= 0.29 for earlier, later in itertools.pairwise(times))
+    assert status.reconnects == sum(len(times) for times in tried.values())
+    assert pool.failovers_total >= 4
+
+
+async def test_an_endpoint_that_is_replaced_during_the_handshake_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sockets of one endpoint and HTTP of another would not see the same chain."""
+    urls: list[str] = []
+    async with node() as first, node() as second:
+        source, pool, status = source_of(first, second)
+
+        def connecting(url: str, **options: Any) -> Any:
+            urls.append(url)
+            if url == first:
+                pool.failed(pool.current, "HTTP fails", at_once=True)
+            return connect(url, **options)
+
+        monkeypatch.setattr("drift_publisher.websocket.connect", connecting)
+        async with running(source):
+            await wait_until(lambda: urls == [first, second] and status.subscriptions == 2, 5)
