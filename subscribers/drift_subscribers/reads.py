@@ -1,0 +1,117 @@
+"""The reading half of a feed: sync, from memory, never waiting for a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from drift_schemas import (
+    FundingEvent,
+    Kind,
+    MarketDataEvent,
+    MarketEvent,
+    PriceEvent,
+    SpotMarketEvent,
+    StatusEvent,
+)
+from drift_subscribers.diagnosis import explain
+from drift_subscribers.errors import MarketNotFound, StaleData, StaleReason
+from drift_subscribers.memory import Memory
+
+__all__ = ["Reads"]
+
+
+class Reads:
+    """Values by kind and market name, what is known about their age, and why they are not to be used."""
+
+    def __init__(self, memories: Mapping[Kind, Memory], clock: Callable[[], float]) -> None:
+        self._memories = memories
+        self._funding = memories["funding"]
+        self._price = memories["price"]
+        self._market = memories["market"]
+        self._spot = memories["spot"]
+        self._clock = clock
+        self._heartbeat: tuple[StatusEvent, float] | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Values can arrive now."""
+        raise NotImplementedError
+
+    def funding(self, market: str) -> FundingEvent | None:
+        """Funding of a perp market; ``None`` when it is absent or not fresh."""
+        return cast("FundingEvent | None", self._funding.fresh(market))
+
+    def price(self, market: str) -> PriceEvent | None:
+        """Prices of a perp or spot market; ``None`` when they are absent or not fresh."""
+        return cast("PriceEvent | None", self._price.fresh(market))
+
+    def market(self, market: str) -> MarketEvent | None:
+        """Slow facts of a perp market; ``None`` when they are absent or not fresh."""
+        return cast("MarketEvent | None", self._market.fresh(market))
+
+    def spot(self, market: str) -> SpotMarketEvent | None:
+        """State of a spot market; ``None`` when it is absent or not fresh."""
+        return cast("SpotMarketEvent | None", self._spot.fresh(market))
+
+    def require_funding(self, market: str, *, max_age_s: float | None = None) -> FundingEvent:
+        """As ``funding``, but raises; the arguments and errors of ``require_price``."""
+        return cast(FundingEvent, self._require("funding", market, max_age_s))
+
+    def require_price(self, market: str, *, max_age_s: float | None = None, valid_oracle: bool = True) -> PriceEvent:
+        """As ``price``, but raises where there is nothing to use.
+
+        Args:
+            market: The market's name.
+            max_age_s: Longest time since the last change or confirmation; never longer than the kind's TTL.
+            valid_oracle: Refuse a price whose oracle the program itself would refuse.
+
+        Raises:
+            MarketNotFound: nothing was ever seen of it.
+            StaleData: it is too old, or its oracle is invalid.
+        """
+        event = cast(PriceEvent, self._require("price", market, max_age_s))
+        if valid_oracle and not event.oracle_is_valid:
+            age_s = self._price.age_s(market) or 0.0
+            raise StaleData(market, "price", age_s, StaleReason.ORACLE_INVALID, "its oracle is invalid now")
+        return event
+
+    def require_market(self, market: str, *, max_age_s: float | None = None) -> MarketEvent:
+        """As ``market``, but raises; the arguments and errors of ``require_price``."""
+        return cast(MarketEvent, self._require("market", market, max_age_s))
+
+    def require_spot(self, market: str, *, max_age_s: float | None = None) -> SpotMarketEvent:
+        """As ``spot``, but raises; the arguments and errors of ``require_price``."""
+        return cast(SpotMarketEvent, self._require("spot", market, max_age_s))
+
+    def markets(self, kind: Kind | None = None) -> list[str]:
+        """Names of all markets seen, fresh or not: perp markets, then spot markets, each by index."""
+        memories = self._memories.values() if kind is None else [self._memories[kind]]
+        events = (entry.event for memory in memories for entry in memory.entries())
+        places = {event.market: (event.market_type, event.market_index) for event in events}
+        return sorted(places, key=lambda name: (*places[name], name))
+
+    def age_s(self, kind: Kind, market: str) -> float | None:
+        """Seconds since the value last changed or was confirmed; ``None`` when it was never seen."""
+        return self._memories[kind].age_s(market)
+
+    def status(self) -> StatusEvent | None:
+        """The publisher's last heartbeat, however old; ``None`` when none was heard."""
+        return None if self._heartbeat is None else self._heartbeat[0]
+
+    def status_age_s(self) -> float | None:
+        """Seconds since the last heartbeat; ``None`` when none was heard."""
+        return None if self._heartbeat is None else max(0.0, self._clock() - self._heartbeat[1])
+
+    def _require(self, kind: Kind, market: str, max_age_s: float | None) -> MarketDataEvent:
+        memory = self._memories[kind]
+        entry, age_s = memory.entry(market), memory.age_s(market)
+        limit_s = memory.ttl_s if max_age_s is None else min(max_age_s, memory.ttl_s)
+        if entry is not None and age_s is not None and age_s <= limit_s:
+            return entry.event
+        cause = explain(connected=self.connected, status=self.status(), status_age_s=self.status_age_s())
+        if entry is None or age_s is None:
+            never = (StaleReason.NEVER_SEEN, "the bus has no such market")
+            raise MarketNotFound(market, kind, *(cause or never))
+        detail = f"neither changed nor confirmed within {limit_s:g} s"
+        raise StaleData(market, kind, age_s, *(cause or (StaleReason.TOO_OLD, detail)))
