@@ -1,0 +1,106 @@
+"""A NATS connection that tells clearly why there is none, and then reconnects for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+
+import nats.errors
+from nats.aio.client import Client
+
+from drift_bus.errors import CommandError, complain
+from drift_bus.progress import progress
+
+__all__ = ["connected"]
+
+CONNECT_TIMEOUT_S = 4.0
+
+
+@contextlib.asynccontextmanager
+async def connected(servers: Sequence[str], *, timeout_s: float = CONNECT_TIMEOUT_S) -> AsyncIterator[Client]:
+    """A connection for as long as the ``async with`` lasts; losing it is told on stderr.
+
+    Raises:
+        CommandError: no server answered within ``timeout_s``, or it refused us.
+    """
+    reporter, client = _Reporter(), Client()
+    where = ", ".join(servers)
+    try:
+        async with progress(f"connecting to {where}"):
+            await _connect(client, servers, reporter, timeout_s)
+        reporter.connected = True
+        yield client
+    finally:
+        reporter.connected = False
+        with contextlib.suppress(nats.errors.Error, OSError):
+            await client.close()
+
+
+async def _connect(client: Client, servers: Sequence[str], reporter: _Reporter, timeout_s: float) -> None:
+    connecting = asyncio.ensure_future(
+        client.connect(
+            list(servers),
+            name="drift-bus",
+            error_cb=reporter.on_error,
+            disconnected_cb=reporter.on_disconnected,
+            reconnected_cb=reporter.on_reconnected,
+            connect_timeout=2,
+            reconnect_time_wait=1,
+            max_reconnect_attempts=-1,
+            ping_interval=5,
+        )
+    )
+    refused = asyncio.ensure_future(reporter.refused.wait())
+    try:
+        await asyncio.wait({connecting, refused}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        if connecting.done():
+            await connecting
+            return
+    except (nats.errors.Error, OSError, ValueError) as error:
+        reporter.last_error = error
+    finally:
+        for task in (connecting, refused):
+            task.cancel()
+        await asyncio.gather(connecting, refused, return_exceptions=True)
+    where = ", ".join(servers)
+    if reporter.refused.is_set():
+        raise CommandError(f"{where} refused the connection: {reporter.reason}")
+    raise CommandError(
+        f"no NATS server at {where} ({reporter.reason}): start one with 'drift-bus up --demo', "
+        "or name a running one with --nats-url"
+    )
+
+
+class _Reporter:
+    """The client's callbacks; they must not raise, or its read loop ends."""
+
+    def __init__(self) -> None:
+        self.connected = False
+        self.last_error: Exception | None = None
+        self.refused = asyncio.Event()
+
+    @property
+    def reason(self) -> str:
+        if self.last_error is None:
+            return "no answer"
+        text = str(self.last_error) or type(self.last_error).__name__
+        if isinstance(self.last_error, ConnectionRefusedError):
+            return "connection refused"
+        return text.removeprefix("nats: ")
+
+    async def on_error(self, error: Exception) -> None:
+        self.last_error = error
+        text = str(error).lower()
+        if "authorization" in text or "authentication" in text:
+            self.refused.set()
+        if self.connected and ("permissions violation" in text or isinstance(error, nats.errors.SlowConsumerError)):
+            complain(f"NATS: {error}")
+
+    async def on_disconnected(self) -> None:
+        if self.connected:
+            complain("connection to NATS lost; reconnecting …")
+
+    async def on_reconnected(self) -> None:
+        if self.connected:
+            complain("connected to NATS again")

@@ -1,0 +1,227 @@
+"""The ``drift-bus`` command: what it can be asked, and which module answers."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from drift_bus import errors
+from drift_bus.options import (
+    AsJson,
+    Cluster,
+    Level,
+    Lifeline,
+    LogFormat,
+    Markets,
+    NatsUrl,
+    Prefix,
+    RpcUrl,
+    Seconds,
+    Source,
+    WsUrl,
+    positive,
+)
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="drift-bus",
+    help="Funding, prices and markets of Drift perpetuals on a NATS bus: one process talks to Solana, "
+    "everyone else reads.\n\nStart here, no network and no key needed: [bold]drift-bus up --demo[/bold]",
+    epilog="Settings come from a .env file, then DRIFT_BUS_* variables, then flags; the last one wins.",
+    rich_markup_mode="rich",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: runs the command line and exits with its status."""
+    sys.exit(errors.ending_with_one_line(lambda: app(arguments, prog_name="drift-bus", standalone_mode=False)))
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"drift-bus {version('drift-bus')}")
+        except PackageNotFoundError:
+            typer.echo("drift-bus (not installed, run from its source)")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _common(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    if debug:
+        errors.show_tracebacks()
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command(epilog="Example: drift-bus up --demo --seconds 20")
+def up(
+    demo: Annotated[bool, typer.Option("--demo", help="With a simulated chain: no network, no key.")] = False,
+    rpc_url: RpcUrl = None,
+    ws_url: WsUrl = None,
+    nats_url: NatsUrl = None,
+    prefix: Prefix = None,
+    cluster: Cluster = None,
+    seconds: Seconds = None,
+) -> int:
+    """Run everything on this machine, with a live view of what an engine sees.
+
+    Starts a nats-server (unless --nats-url names one), the publisher and, with --demo, a simulated chain.
+    Ctrl-C stops them all. Where stdout is no terminal it prints a line a second and a summary.
+    """
+    from drift_bus.up import up as run
+
+    flags = {
+        "rpc_url": rpc_url,
+        "ws_url": ws_url,
+        "nats_url": nats_url,
+        "subject_prefix": prefix,
+        "cluster": cluster,
+    }
+    return run(demo=demo, seconds=seconds, flags=flags)
+
+
+@app.command(epilog="Example: DRIFT_BUS_RPC_URL=https://… drift-bus publish --markets SOL-PERP,BTC-PERP")
+def publish(
+    rpc_url: RpcUrl = None,
+    ws_url: WsUrl = None,
+    source: Source = None,
+    nats_url: NatsUrl = None,
+    markets: Markets = None,
+    cluster: Cluster = None,
+    prefix: Prefix = None,
+    log_level: Level = "info",
+    log_format: LogFormat = "console",
+    until_stdin_closes: Lifeline = False,
+) -> int:
+    """Run the publisher alone: one connection to Solana, every change onto the bus.
+
+    Ctrl-C or SIGTERM stops it cleanly, with status 0. Logs go to stderr.
+    """
+    from drift_bus.logs import configure_logs
+    from drift_bus.publish import publish as run
+
+    configure_logs(level=log_level, log_format=log_format)
+    flags = {
+        "rpc_url": rpc_url,
+        "ws_url": ws_url,
+        "nats_url": nats_url,
+        "markets": markets,
+        "cluster": cluster,
+        "subject_prefix": prefix,
+        "source": source,
+    }
+    return run(flags=flags, until_stdin_closes=until_stdin_closes)
+
+
+@app.command(epilog="Example: drift-bus watch funding.SOL-PERP --json --count 1")
+def watch(
+    subjects: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SUBJECT]...",
+            help="drift.funding.SOL-PERP, a wildcard such as 'drift.price.*', or for short "
+            "funding.SOL-PERP, funding, SOL-PERP, status. Default: everything.",
+        ),
+    ] = None,
+    nats_url: NatsUrl = None,
+    prefix: Prefix = None,
+    as_json: AsJson = False,
+    seconds: Seconds = None,
+    count: Annotated[
+        int | None, typer.Option("--count", metavar="N", min=1, help="End after N events, with status 0.")
+    ] = None,
+) -> int:
+    """Print events as they come, a line each.
+
+    With --json each line is one object: the event's fields, and its subject.
+    """
+    from drift_bus.watch import watch as run
+
+    return run(subjects or [], nats_url=nats_url, prefix=prefix, as_json=as_json, seconds=seconds, count=count)
+
+
+@app.command(epilog="Example: drift-bus snapshot price SOL-PERP --json")
+def snapshot(
+    kind: Annotated[
+        str | None,
+        typer.Argument(metavar="[KIND]", help="funding, price, market or spot. Default: all four."),
+    ] = None,
+    market: Annotated[
+        str | None, typer.Argument(metavar="[MARKET]", help="One market, such as SOL-PERP. Default: all.")
+    ] = None,
+    nats_url: NatsUrl = None,
+    prefix: Prefix = None,
+    as_json: AsJson = False,
+) -> int:
+    """Print what the buckets hold now: the last confirmed value of each market.
+
+    What is not confirmed within its bucket's TTL is not there. With --json each line is one object:
+    the event's fields, and bucket, revision and age_s.
+    """
+    from drift_bus.snapshot import snapshot as run
+
+    return run(kind, market, nats_url=nats_url, prefix=prefix, as_json=as_json)
+
+
+@app.command(epilog="Example: drift-bus simulate --port 8899 --updates-per-second 100 --funding-period 60")
+def simulate(
+    port: Annotated[
+        int,
+        typer.Option(
+            "--port",
+            metavar="P",
+            min=0,
+            max=65534,
+            help="HTTP port; P+1 serves WebSockets too. 0 takes a free pair.",
+        ),
+    ] = 8899,
+    updates_per_second: Annotated[
+        float,
+        typer.Option("--updates-per-second", metavar="N", callback=positive, help="Account changes a second."),
+    ] = 50.0,
+    funding_period: Annotated[
+        int, typer.Option("--funding-period", metavar="S", min=1, help="Seconds between funding settlements.")
+    ] = 3600,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Same seed, same random walk.")] = 7,
+    perp_markets: Annotated[
+        int | None,
+        typer.Option(
+            "--perp-markets",
+            metavar="N",
+            min=1,
+            max=1000,
+            help="How many. Default: a selection of real ones.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    until_stdin_closes: Lifeline = False,
+) -> int:
+    """Run a simulated Solana node with live Drift accounts, for trying things out.
+
+    Its data is invented. Point a publisher at it with --rpc-url and --cluster simulated.
+    """
+    from drift_bus.simulate import simulate as run
+
+    options = {
+        "port": port,
+        "updates_per_second": updates_per_second,
+        "funding_period_s": funding_period,
+        "seed": seed,
+        "perp_markets": perp_markets,
+    }
+    return run(options, as_json=as_json, until_stdin_closes=until_stdin_closes)

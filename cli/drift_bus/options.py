@@ -1,0 +1,106 @@
+"""The options that several commands share, each declared once."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import typer
+
+__all__ = [
+    "AsJson",
+    "Cluster",
+    "Level",
+    "Lifeline",
+    "LogFormat",
+    "Markets",
+    "NatsUrl",
+    "Prefix",
+    "RpcUrl",
+    "Seconds",
+    "Source",
+    "WsUrl",
+    "positive",
+]
+
+LogFormatName = Literal["console", "json"]
+LevelName = Literal["debug", "info", "warning", "error"]
+
+
+def positive(value: float | None) -> float | None:
+    """Refuses what is no positive, finite number."""
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise typer.BadParameter(f"{value:g} is not possible; give a number above 0")
+    return value
+
+
+NatsUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--nats-url",
+        metavar="URL",
+        help="The NATS server: nats://HOST:PORT. [DRIFT_BUS_NATS_URL; default nats://127.0.0.1:4222]",
+    ),
+]
+Prefix = Annotated[
+    str | None,
+    typer.Option(
+        "--prefix",
+        metavar="PREFIX",
+        help="First token of every subject, so that one server can carry several buses. "
+        "[DRIFT_BUS_SUBJECT_PREFIX; default drift]",
+    ),
+]
+RpcUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--rpc-url",
+        metavar="URL",
+        help="HTTP endpoint of the Solana RPC. A key in it shows in the process list: "
+        "better set it in .env. [DRIFT_BUS_RPC_URL]",
+    ),
+]
+WsUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--ws-url",
+        metavar="URL",
+        help="WebSocket endpoint, where it is not the RPC URL with ws in place of http. [DRIFT_BUS_WS_URL]",
+    ),
+]
+Source = Annotated[
+    str | None,
+    typer.Option(
+        "--source",
+        metavar="websocket|polling",
+        help="How accounts arrive; websocket polls too, while no socket can be had. "
+        "[DRIFT_BUS_SOURCE; default websocket]",
+    ),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="NAME",
+        help="What the data is called in every event: mainnet-beta, devnet, … [DRIFT_BUS_CLUSTER]",
+    ),
+]
+Markets = Annotated[
+    str | None,
+    typer.Option(
+        "--markets",
+        metavar="NAMES",
+        help="Only these, separated by commas: SOL-PERP,BTC-PERP. Default: all. [DRIFT_BUS_MARKETS]",
+    ),
+]
+Seconds = Annotated[
+    float | None,
+    typer.Option("--seconds", metavar="N", callback=positive, help="End after N seconds, with status 0."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+Level = Annotated[LevelName, typer.Option("--log-level", help="How much goes to stderr.")]
+LogFormat = Annotated[LogFormatName, typer.Option("--log-format", help="Logs for people or for machines.")]
+Lifeline = Annotated[
+    bool,
+    typer.Option("--until-stdin-closes", hidden=True, help="Also stop when stdin ends: the parent is gone."),
+]

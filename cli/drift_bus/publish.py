@@ -1,0 +1,91 @@
+"""``drift-bus publish``: the publisher alone, until a signal stops it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from drift_bus.connection import connected
+from drift_bus.errors import CommandError, UsageProblem, first_cause
+from drift_bus.runtime import Stopped, also_stopped_by_stdin, interrupted_by, run_until_stopped
+from drift_bus.settings import CommandSettings
+
+if TYPE_CHECKING:
+    from drift_publisher import Publisher
+
+__all__ = ["NO_RPC_URL", "publish"]
+
+NO_RPC_URL = (
+    "no RPC URL: give --rpc-url https://… or set DRIFT_BUS_RPC_URL (also in .env); "
+    "without a chain, try 'drift-bus up --demo'"
+)
+
+_log = logging.getLogger(__name__)
+_TELL_EVERY_S = 5.0
+
+
+def publish(*, flags: Mapping[str, str | None], until_stdin_closes: bool) -> int:
+    """Runs the publisher until SIGINT or SIGTERM; then it has sent what it took in, and the status is 0."""
+    settings = CommandSettings.load(**flags)
+    if not settings.has_endpoint:
+        raise UsageProblem(NO_RPC_URL)
+
+    async def run(stop: asyncio.Event) -> int:
+        async with also_stopped_by_stdin(stop, wanted=until_stdin_closes):
+            try:
+                async with interrupted_by(stop), connected(settings.nats_servers):
+                    pass  # a server is there: known in seconds, before anything heavy begins
+            except Stopped:
+                return 0
+            await _publish(settings, stop)
+        return 0
+
+    return run_until_stopped(run)
+
+
+async def _publish(settings: CommandSettings, stop: asyncio.Event) -> None:
+    from drift_publisher import Publisher, PublisherError, PublisherSettings
+
+    try:
+        publisher = Publisher(
+            PublisherSettings(
+                rpc_url=settings.rpc_url,
+                rpc_urls=settings.rpc_urls,
+                ws_url=settings.ws_url,
+                source=settings.source,
+                nats_url=settings.nats_url,
+                markets=settings.market_names,
+                cluster=settings.cluster,
+                subject_prefix=settings.subject_prefix,
+            )
+        )
+        await _run(publisher, stop)
+    except (PublisherError, ExceptionGroup) as error:
+        cause = first_cause(error)
+        if isinstance(cause, PublisherError):
+            raise CommandError(str(cause)) from error
+        raise
+
+
+async def _run(publisher: Publisher, stop: asyncio.Event) -> None:
+    """Lets the publisher end by itself once it publishes, and cancels it where it is still starting."""
+    ready, started = asyncio.Event(), time.monotonic()
+    publishing = asyncio.create_task(publisher.run(stop, on_ready=ready.set), name="publisher")
+    others = [asyncio.create_task(event.wait()) for event in (stop, ready)]
+    try:
+        while True:
+            done, _ = await asyncio.wait(
+                (publishing, *others), timeout=_TELL_EVERY_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            if done:
+                break
+            _log.warning("still starting after %.0f s: the chain gives no answer", time.monotonic() - started)
+        if ready.is_set() or publishing.done():
+            await publishing
+    finally:
+        for task in (publishing, *others):
+            task.cancel()
+        await asyncio.gather(publishing, *others, return_exceptions=True)

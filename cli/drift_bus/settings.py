@@ -1,0 +1,123 @@
+"""The command's settings: a .env file, then DRIFT_BUS_* variables, then flags, the last one wins."""
+
+from __future__ import annotations
+
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from drift_bus.errors import UsageProblem
+from drift_bus.redaction import learn_secrets
+from drift_schemas import InvalidPrefix, Topology
+
+__all__ = ["CommandSettings"]
+
+_SCHEMES = {
+    "nats_url": ("nats", "tls", "ws", "wss"),
+    "rpc_url": ("https", "http"),
+    "rpc_urls": ("https", "http"),
+    "ws_url": ("wss", "ws"),
+}
+
+
+class CommandSettings(BaseSettings):
+    """What every command may be told.
+
+    Attributes:
+        rpc_url: HTTP endpoint of the Solana RPC; may hold an API key.
+        rpc_urls: More of them, separated by commas, to fail over to in this order.
+        ws_url: WebSocket endpoint of the first, where it is not the same host.
+        source: ``websocket`` or ``polling``.
+        nats_url: The NATS server, or servers of one cluster separated by commas.
+        subject_prefix: First token of every subject.
+        cluster: What the data is called: ``mainnet-beta``, ``devnet``, ``simulated``.
+        markets: Names, separated by commas; empty means all.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="DRIFT_BUS_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+    )
+
+    rpc_url: str | None = None
+    rpc_urls: str | None = None
+    ws_url: str | None = None
+    source: str | None = None
+    nats_url: str = "nats://127.0.0.1:4222"
+    subject_prefix: str = "drift"
+    cluster: str | None = None
+    markets: str | None = None
+
+    @classmethod
+    def load(cls, **flags: str | None) -> Self:
+        """Reads file and environment below the given flags, and checks URLs and prefix.
+
+        Raises:
+            UsageProblem: a value is wrong; the text names it and never shows a secret.
+        """
+        try:
+            settings = cls(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            raise UsageProblem(f"{first['loc'][0]}: {first['msg']}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageProblem(f"cannot read the .env file: {error}") from None
+        for name in _SCHEMES:
+            for url in (getattr(settings, name) or "").split(","):
+                if url:
+                    learn_secrets(url)
+                    _check_url(name, url.strip())
+        _ = settings.topology
+        return settings
+
+    @property
+    def topology(self) -> Topology:
+        """Stream and buckets under the prefix."""
+        try:
+            return Topology(self.subject_prefix)
+        except InvalidPrefix as error:
+            raise UsageProblem(f"{_origin('subject_prefix')}: {error}") from None
+
+    @property
+    def has_endpoint(self) -> bool:
+        """A Solana RPC is named."""
+        return bool(self.rpc_url or self.rpc_urls)
+
+    @property
+    def nats_servers(self) -> list[str]:
+        """The NATS servers, with their secrets."""
+        return [url.strip() for url in self.nats_url.split(",")]
+
+    @property
+    def market_names(self) -> tuple[str, ...]:
+        """The markets asked for, in their order; empty means all."""
+        return tuple(name.strip() for name in (self.markets or "").split(",") if name.strip())
+
+
+def _origin(name: str) -> str:
+    flag = {"subject_prefix": "prefix"}.get(name, name).replace("_", "-")
+    return f"--{flag} (DRIFT_BUS_{name.upper()})"
+
+
+def _check_url(name: str, url: str) -> None:
+    allowed = _SCHEMES[name]
+    form = f"write {allowed[0]}://HOST" + (":4222" if name == "nats_url" else "/…")
+    scheme, separator, _ = url.partition("://")
+    if not separator:
+        raise UsageProblem(f"{_origin(name)}: this is no URL: {form}")
+    if scheme.lower() not in allowed:
+        raise UsageProblem(f"{_origin(name)}: {scheme}:// is not possible here ({', '.join(allowed)}): {form}")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise UsageProblem(f"{_origin(name)}: wrong host or port: {error}") from None
+    if not host or any(character.isspace() for character in url):
+        raise UsageProblem(f"{_origin(name)}: there is no host in it: {form}")
+    if port == 0:
+        raise UsageProblem(f"{_origin(name)}: port 0 cannot be reached")

@@ -1,0 +1,230 @@
+"""The long-running commands: they start, say what they do, and end cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from drift_bus.nats_server import LocalNatsServer
+from tests.cli.support import drift_bus, started
+from tests.support.wait import wait_until
+
+
+@asynccontextmanager
+async def simulated_chain() -> AsyncIterator[str]:
+    """The HTTP URL of a running ``drift-bus simulate``."""
+    async with started("simulate", "--port", "0", "--json") as process:
+        assert process.stdout is not None
+        yield json.loads(await process.stdout.readline())["http_url"]
+
+
+async def test_simulate_says_how_to_use_it_and_ends_on_ctrl_c() -> None:
+    done = await drift_bus("simulate", "--port", "0", interrupt_after_line="Use it")
+
+    assert (done.status, done.stderr) == (0, "")
+    assert "HTTP       http://127.0.0.1:" in done.stdout
+    assert "WebSocket  ws://127.0.0.1:" in done.stdout
+    assert "drift-bus up --rpc-url http://127.0.0.1:" in done.stdout
+
+
+async def test_a_taken_port_is_told() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = await drift_bus("simulate", "--port", str(port))
+
+    assert done.status == 1
+    assert f"port {port}" in done.complaint
+    assert "--port" in done.complaint
+
+
+async def test_publish_feeds_the_bus_and_ends_on_ctrl_c(nats_server: LocalNatsServer) -> None:
+    async with simulated_chain() as rpc_url:
+        arguments = ("publish", "--markets", "SOL-PERP,BTC-PERP", "--log-format", "json")
+        publisher = started(*arguments, DRIFT_BUS_RPC_URL=rpc_url, DRIFT_BUS_NATS_URL=nats_server.url)
+        async with publisher as process, asyncio.timeout(60):
+            seen = await drift_bus("watch", "price", "--json", "--count", "20", "--nats-url", nats_server.url)
+            process.send_signal(signal.SIGINT)
+            assert await process.wait() == 0
+            assert process.stderr is not None
+            logs = [json.loads(line) for line in (await process.stderr.read()).splitlines()]
+
+    assert {one["market"] for one in seen.objects} == {"SOL-PERP", "BTC-PERP"}
+    assert {one["cluster"] for one in seen.objects} == {"simulated"}
+    assert not [one for one in logs if one["level"] in ("warning", "error")]
+
+
+async def test_publish_can_be_stopped_while_it_still_starts(nats_server: LocalNatsServer) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        rpc_url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        async with started("publish", "--rpc-url", rpc_url, "--nats-url", nats_server.url) as process:
+            asked, _ = await asyncio.to_thread(silent.accept)
+            before = time.monotonic()
+            process.terminate()
+            assert await asyncio.wait_for(process.wait(), 10) == 0
+            asked.close()
+            assert time.monotonic() - before < 5
+
+
+async def test_publish_tells_that_it_is_still_starting(nats_server: LocalNatsServer) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        rpc_url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        done = await drift_bus(
+            *("publish", "--rpc-url", rpc_url, "--nats-url", nats_server.url), interrupt_after_line="still starting"
+        )
+
+    assert done.status == 0
+    assert "still starting after 5 s" in done.stderr
+
+
+async def test_publish_tells_an_unknown_market(nats_server: LocalNatsServer) -> None:
+    async with simulated_chain() as rpc_url:
+        done = await drift_bus("publish", "--rpc-url", rpc_url, "--nats-url", nats_server.url, "--markets", "NO-PERP")
+
+    assert done.status == 1
+    assert "NO-PERP" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+async def test_up_demo_shows_live_data_and_ends_by_itself(tmp_path: Path) -> None:
+    done = await drift_bus("up", "--demo", "--seconds", "8", cwd=tmp_path)
+
+    assert done.status == 0, done.stderr
+    *lines, summary = done.stdout.splitlines()
+    markets, _, rest = summary.partition(" markets had live data")
+    assert int(markets) >= 12
+    assert "first after" in rest
+    assert "SOL-PERP" in rest
+    assert any("SIMULATED  live" in line and "slot" in line for line in lines)
+
+
+async def test_up_against_a_given_endpoint_and_server(nats_server: LocalNatsServer, tmp_path: Path) -> None:
+    async with simulated_chain() as rpc_url:
+        done = await drift_bus(
+            *("up", "--seconds", "9"),
+            cwd=tmp_path,
+            DRIFT_BUS_RPC_URL=rpc_url,
+            DRIFT_BUS_NATS_URL=nats_server.url,
+        )
+
+    assert done.status == 0, done.stderr
+    assert f"nats-server at {nats_server.url}" in done.stdout
+    assert "SIMULATED  live" in done.stdout, "the publisher recognized the chain"
+    assert "markets had live data" in done.stdout
+
+
+async def test_up_tells_a_cluster_that_the_endpoint_is_not(tmp_path: Path) -> None:
+    async with simulated_chain() as rpc_url:
+        done = await drift_bus("up", "--cluster", "devnet", cwd=tmp_path, DRIFT_BUS_RPC_URL=rpc_url)
+
+    assert done.status == 1
+    assert "the publisher ended with status 1: " in done.complaint
+    assert "'devnet'" in done.complaint
+
+
+async def test_a_demo_keeps_away_from_the_server_of_the_settings(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("DRIFT_BUS_NATS_URL=nats://127.0.0.1:1\nDRIFT_BUS_MARKETS=NO-PERP\n")
+
+    done = await drift_bus("up", "--demo", "--seconds", "7", cwd=tmp_path, DRIFT_BUS_RPC_URL="http://127.0.0.1:1")
+
+    assert done.status == 0
+    assert "markets had live data" in done.stdout
+
+
+async def test_up_tells_an_endpoint_that_does_not_answer(tmp_path: Path) -> None:
+    key = "0123456789abcdef0123456789abcdef"
+    done = await drift_bus(
+        *("up", "--seconds", "60"),
+        cwd=tmp_path,
+        DRIFT_BUS_RPC_URL=f"http://127.0.0.1:1/v2/{key}",
+        DRIFT_BUS_START_TIMEOUT_S="2",
+    )
+
+    assert done.status == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("drift-bus: error: the publisher ended with status 1: ")
+    assert "http://127.0.0.1:1" in last
+    assert key not in done.stdout + done.stderr
+
+
+async def test_up_reports_a_child_that_was_killed_and_stops_the_others(tmp_path: Path) -> None:
+    async with started("up", "--demo", cwd=tmp_path) as process, asyncio.timeout(60):
+        await _until_live(process)
+        children = psutil.Process(process.pid).children(recursive=True)
+        publisher = next(child for child in children if "publish" in child.cmdline())
+        publisher.kill()
+        assert await process.wait() == 1
+        assert process.stderr is not None
+        told = (await process.stderr.read()).decode().splitlines()
+
+    assert told[-1].startswith("drift-bus: error: the publisher was killed by signal 9")
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_up_stops_everything_on_a_signal(number: signal.Signals, tmp_path: Path) -> None:
+    async with started("up", "--demo", cwd=tmp_path) as process, asyncio.timeout(60):
+        await _until_live(process)
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(number)
+        assert await process.wait() == 0
+        assert process.stdout is not None
+        rest = (await process.stdout.read()).decode()
+
+    assert len(children) == 3
+    assert "markets had live data" in rest
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+
+
+async def test_the_children_do_not_outlive_a_killed_up(tmp_path: Path) -> None:
+    async with started("up", "--demo", cwd=tmp_path) as process, asyncio.timeout(60):
+        await _until_live(process)
+        children = psutil.Process(process.pid).children(recursive=True)
+        ours = [child for child in children if "drift_bus" in child.cmdline()]
+        others = [child for child in children if child not in ours]
+        try:
+            process.kill()
+            await process.wait()
+            await wait_until(lambda: not any(child.is_running() for child in ours), what="the children end")
+        finally:
+            for child in others:
+                child.kill()
+
+    assert len(ours) == 2
+
+
+async def test_no_secret_is_in_a_command_line(tmp_path: Path) -> None:
+    async with simulated_chain() as rpc_url:
+        secret = f"{rpc_url}/?api-key=s3cr3t-s3cr3t"
+        async with started("up", cwd=tmp_path, DRIFT_BUS_RPC_URL=secret) as process, asyncio.timeout(60):
+            await wait_until(lambda: len(psutil.Process(process.pid).children()) == 2, what="the children are there")
+            lines = [child.cmdline() for child in psutil.Process(process.pid).children()]
+            os.kill(process.pid, signal.SIGTERM)
+            await process.wait()
+
+    assert not any("s3cr3t" in word for line in lines for word in line)
+
+
+async def _until_live(process: asyncio.subprocess.Process) -> None:
+    """Reads stdout up to the first line that tells of live markets."""
+    assert process.stdout is not None
+    while line := (await process.stdout.readline()).decode():
+        if "markets live" in line and " 0 markets live" not in line:
+            return
+    assert process.stderr is not None
+    raise AssertionError(f"it ended too early: {(await process.stderr.read()).decode()}")
