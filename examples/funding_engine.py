@@ -1,0 +1,47 @@
+"""An engine that lives on funding: prints each change of drift.funding.SOL-PERP as it happens.
+
+python examples/funding_engine.py --nats-url nats://127.0.0.1:4222 --count 10
+"""
+
+import argparse
+import asyncio
+
+from drift_schemas import FundingEvent
+from drift_subscribers import DriftFeed, Lossless
+
+
+def line(funding: FundingEvent) -> str:
+    """One change in one line; rates in percent of price per hour, positive where longs pay."""
+    settled, estimate = funding.hourly_rate, funding.estimated_hourly_rate_long
+    parts = [
+        f"{funding.market}  slot {funding.slot}",
+        "settled n/a" if settled is None else f"settled {settled:+.6%}/h",
+        "estimate n/a" if estimate is None else f"estimate {estimate:+.6%}/h",
+    ]
+    return "  ".join([*parts, *(["PAUSED"] if funding.is_paused else []), f"[{funding.cluster}]"])
+
+
+async def main() -> None:
+    """Reads the stream until it has seen enough."""
+    arguments = argparse.ArgumentParser(description="Print the funding of one market as it changes.")
+    arguments.add_argument("--nats-url", default="nats://127.0.0.1:4222")
+    arguments.add_argument("--market", default="SOL-PERP")
+    arguments.add_argument("--count", type=int, help="stop after so many changes")
+    arguments.add_argument("--seconds", type=float, help="stop after so many seconds")
+    wanted = arguments.parse_args()
+
+    try:
+        async with asyncio.timeout(wanted.seconds), DriftFeed(wanted.nats_url) as feed:
+            seen = 0
+            # Lossless: every change that the bus has stored, in order, even over a restart of the server.
+            async for funding in feed.stream("funding", wanted.market, policy=Lossless(), current=True):
+                print(line(funding), flush=True)
+                seen += 1
+                if seen == wanted.count:
+                    break
+    except TimeoutError:
+        pass
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,105 @@
+"""Every example runs, against a real bus, as its reader would run it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from drift_bus.nats_server import LocalNatsServer
+from tests.support.bus_writer import BusWriter, funding_event, price_event
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+async def bus(nats_server: LocalNatsServer) -> AsyncIterator[BusWriter]:
+    """A bus with three markets on it."""
+    async with BusWriter(nats_server.url) as writer:
+        await writer.change(price_event("SOL-PERP", 150_250_000))
+        await writer.change(funding_event("SOL-PERP", 1_500_000))
+        await writer.change(price_event("BTC-PERP", 95_000_123_456, market_index=1))
+        await writer.change(price_event("SOL", 150_240_000))
+        yield writer
+
+
+@contextlib.asynccontextmanager
+async def running(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A Python process with these arguments, gone at the end."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.communicate()
+
+
+async def said(process: asyncio.subprocess.Process) -> list[str]:
+    """What a process prints until it ends by itself with status 0."""
+    async with asyncio.timeout(20):
+        out, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
+    return out.decode().splitlines()
+
+
+async def test_the_funding_engine_prints_every_change(bus: BusWriter, nats_server: LocalNatsServer) -> None:
+    path = str(EXAMPLES / "funding_engine.py")
+    async with running(path, "--nats-url", nats_server.url, "--count", "3") as process:
+        assert process.stdout is not None
+        first = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+        assert "SOL-PERP  slot 300000000  settled +0.001000%/h  estimate +0.001000%/h  [simulated]" in first
+        await bus.reassert(funding_event("SOL-PERP", 1_500_000))
+        await bus.change(funding_event("SOL-PERP", 3_000_000))
+        await bus.change(funding_event("SOL-PERP", -3_000_000, is_paused=True))
+        rest = await said(process)
+    assert [word in rest[at] for at, word in enumerate(("+0.002000%/h", "-0.002000%/h"))] == [True, True]
+    assert "PAUSED" in rest[1]
+
+
+async def test_the_funding_engine_stops_when_its_time_is_over(nats_server: LocalNatsServer) -> None:
+    path = str(EXAMPLES / "funding_engine.py")
+    async with running(path, "--nats-url", nats_server.url, "--seconds", "0.5") as process:
+        assert await said(process) == []
+
+
+async def test_the_late_joiner_prints_the_whole_market(bus: BusWriter, nats_server: LocalNatsServer) -> None:
+    async with running(str(EXAMPLES / "late_joiner.py"), "--nats-url", nats_server.url) as process:
+        lines = await said(process)
+    assert [line.split()[:2] for line in lines] == [
+        ["SOL-PERP", "150.250000"],
+        ["BTC-PERP", "95000.123456"],
+        ["SOL", "150.240000"],
+    ]
+    assert "+0.0080 % / 8 h" in lines[0]
+
+
+async def test_the_ten_lines_of_the_readme_run(bus: BusWriter, nats_server: LocalNatsServer) -> None:
+    source = (EXAMPLES / "ten_lines.py").read_text()
+    assert len([line for line in source.splitlines() if line.strip()]) <= 10
+    here = source.replace("nats://127.0.0.1:4222", nats_server.url)
+    assert here.count(nats_server.url) == 1
+
+    read = asyncio.Event()
+
+    async def publish() -> None:
+        price = 150_250_000
+        while not read.is_set():
+            await bus.change(price_event("SOL-PERP", price))
+            price += 1_000
+
+    async with running("-u", "-c", here) as process:
+        publishing = asyncio.create_task(publish())
+        assert process.stdout is not None
+        first = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+        read.set()
+        await publishing
+    assert re.match(r"SOL-PERP 15\d\.\d{4} ", first)
+    assert first.endswith("funding +0.0080 % / 8 h\n")
