@@ -19,6 +19,8 @@ __all__ = ["LocalNatsServer", "NatsServerFailed", "NatsServerMissing", "find_nat
 
 _log = logging.getLogger(__name__)
 
+_START_TIMEOUT_S = 30
+
 
 class NatsServerMissing(RuntimeError):
     """No nats-server binary on this machine."""
@@ -94,7 +96,7 @@ class LocalNatsServer:
 
         Raises:
             NatsServerMissing: there is no binary.
-            NatsServerFailed: it ended, or was not ready within 10 s; a taken port among the reasons.
+            NatsServerFailed: it ended, or was not ready in time; a taken port among the reasons.
         """
         if self._temporary is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="drift-bus-nats-", ignore_cleanup_errors=True)
@@ -114,11 +116,13 @@ class LocalNatsServer:
             start_new_session=True,
         )
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(_START_TIMEOUT_S):
                 self._port = await self._listening_port(ports_dir)
         except TimeoutError:
             await self.stop()
-            raise NatsServerFailed(f"nats-server was not ready within 10 s: {_last_line(log_file)}") from None
+            raise NatsServerFailed(
+                f"nats-server was not ready within {_START_TIMEOUT_S} s: {_last_line(log_file)}"
+            ) from None
         except NatsServerFailed as failed:
             raise NatsServerFailed(f"{failed}: {_last_line(log_file)}") from None
         _log.info("nats-server listens on %s", self.url)

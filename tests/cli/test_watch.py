@@ -16,10 +16,14 @@ from tests.cli.support import Bus, command, drift_bus, funding, market, price, s
 
 @asynccontextmanager
 async def again_and_again(publish: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Publishes until the block is left, so that it doesn't matter when a watcher joins."""
+    """Publishes until the block is left, so that it doesn't matter when a watcher joins.
+
+    It is asked to end, not cancelled: on Python 3.11 a request to NATS can swallow a cancellation.
+    """
+    left = asyncio.Event()
 
     async def run() -> None:
-        while True:
+        while not left.is_set():
             await publish()
             await asyncio.sleep(0.05)
 
@@ -27,8 +31,8 @@ async def again_and_again(publish: Callable[[], Awaitable[None]]) -> AsyncIterat
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        left.set()
+        await task
 
 
 async def test_json_has_the_fields_of_the_event_and_its_subject(nats_server: LocalNatsServer) -> None:

@@ -44,7 +44,7 @@ async def running(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
 
 async def said(process: asyncio.subprocess.Process) -> list[str]:
     """What a process prints until it ends by itself with status 0."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         out, errors = await process.communicate()
     assert process.returncode == 0, errors.decode()
     return out.decode().splitlines()
@@ -54,7 +54,7 @@ async def test_the_funding_engine_prints_every_change(bus: BusWriter, nats_serve
     path = str(EXAMPLES / "funding_engine.py")
     async with running(path, "--nats-url", nats_server.url, "--count", "3") as process:
         assert process.stdout is not None
-        first = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+        first = (await asyncio.wait_for(process.stdout.readline(), 60)).decode()
         assert "SOL-PERP  slot 300000000  settled +0.001000%/h  estimate +0.001000%/h  [simulated]" in first
         await bus.reassert(funding_event("SOL-PERP", 1_500_000))
         await bus.change(funding_event("SOL-PERP", 3_000_000))
@@ -98,7 +98,7 @@ async def test_the_ten_lines_of_the_readme_run(bus: BusWriter, nats_server: Loca
     async with running("-u", "-c", here) as process:
         publishing = asyncio.create_task(publish())
         assert process.stdout is not None
-        first = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+        first = (await asyncio.wait_for(process.stdout.readline(), 60)).decode()
         read.set()
         await publishing
     assert re.match(r"SOL-PERP 15\d\.\d{4} ", first)

@@ -43,7 +43,7 @@ class Channel:
         """Send a call and return its whole answer; notifications on the way are kept."""
         number = await self.send(method, *params)
         while True:
-            message = orjson.loads(await self.socket.receive_str(timeout=5))
+            message = orjson.loads(await self.socket.receive_str(timeout=30))
             if message.get("id") == number:
                 return message
             self.notifications.append(message)
@@ -58,7 +58,7 @@ class Channel:
             if self.notifications:
                 message = self.notifications.pop(0)
             else:
-                message = orjson.loads(await self.socket.receive_str(timeout=5))
+                message = orjson.loads(await self.socket.receive_str(timeout=30))
             if "method" in message and accept(message):
                 params: dict[str, Any] = message["params"]
                 return params

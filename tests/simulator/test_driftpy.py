@@ -92,7 +92,7 @@ async def test_a_stock_client_discovers_everything_and_sees_it_move(living: Simu
             interest.add(spot.deposit_balance)
             return len(prices) > 3 and len(marks) > 3 and len(interest) > 1
 
-        await wait_until(moved, timeout_s=20, what="prices, marks and balances move")
+        await wait_until(moved, what="prices, marks and balances move")
 
 
 @pytest.mark.parametrize("mode", ["websocket", "polling"])
@@ -116,7 +116,7 @@ async def test_what_it_holds_is_what_the_simulator_holds(living: Simulator, mode
                     return False
             return True
 
-        await wait_until(settled, timeout_s=20, what="the client caught up")
+        await wait_until(settled, what="the client caught up")
         for market in living.cluster.perp_markets:
             record = perp_layout.record(living.account(market.pubkey))
             assert_decodes_alike(record, client.get_perp_market_account(market.index))

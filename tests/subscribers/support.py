@@ -43,7 +43,7 @@ def lose(monkeypatch: pytest.MonkeyPatch, lost: Callable[[int], bool]) -> None:
     monkeypatch.setattr(Intake, "on_message", on_message)
 
 
-async def collect(stream: EventStream[E], count: int, timeout_s: float = 15.0) -> list[E]:
+async def collect(stream: EventStream[E], count: int, timeout_s: float = 60.0) -> list[E]:
     """The next ``count`` events of a stream."""
     events: list[E] = []
     async with asyncio.timeout(timeout_s):

@@ -240,7 +240,7 @@ async def test_kill_9_and_restart_of_the_server_under_load(bus: BusWriter, nats_
             await nats_server.start()
             await writing
         for witness in (*witnesses, of_one):
-            await wait_until(partial(witness.saw_all, bus), 20, what="all seen")
+            await wait_until(partial(witness.saw_all, bus), what="all seen")
         await _memory_agrees(bus, feed)
         last = {event.market: event.oracle_price for event in await collect(latest, len(MARKETS))}
         assert last == {market: _stored(bus, market)[-1] for market in MARKETS}

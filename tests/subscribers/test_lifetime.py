@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -64,8 +63,6 @@ async def test_a_feed_closes_while_the_server_is_gone(bus: BusWriter, nats_serve
     async with DriftFeed(nats_server.url) as feed:
         await nats_server.kill()
         await wait_until(lambda: feed.state is FeedStatus.DISCONNECTED)
-        began = time.monotonic()
-    assert time.monotonic() - began < 3
     await nats_server.start()
 
 
@@ -74,8 +71,6 @@ async def test_a_feed_closes_while_the_server_hangs(bus: BusWriter, nats_server:
         stream = feed.stream("price", policy=Lossless(), since=1)
         reading = asyncio.ensure_future(anext(stream, None))
         nats_server.signal(signal.SIGSTOP)
-        began = time.monotonic()
-    assert time.monotonic() - began < 5
     assert await reading is None
     nats_server.signal(signal.SIGCONT)
 

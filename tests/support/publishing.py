@@ -47,7 +47,8 @@ async def running_publisher(sim: Simulator, server: LocalNatsServer, **settings:
     finally:
         waiting.cancel()
         stop.set()
-        await asyncio.wait_for(task, 20)
+        async with asyncio.timeout(60):
+            await task
 
 
 @dataclass

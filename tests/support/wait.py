@@ -12,7 +12,7 @@ __all__ = ["wait_until"]
 
 
 async def wait_until(
-    predicate: Callable[[], Any | Awaitable[Any]], timeout_s: float = 10.0, what: str = "", every_s: float = 0.01
+    predicate: Callable[[], Any | Awaitable[Any]], timeout_s: float = 45.0, what: str = "", every_s: float = 0.01
 ) -> Any:
     """Returns the first truthy result of ``predicate`` (sync or async); fails after ``timeout_s``."""
     deadline = time.monotonic() + timeout_s

@@ -49,11 +49,11 @@ async def test_refused_websockets_are_polled_around_until_they_work_again(
     sim.faults.inject(Fault(kind="ws_refused"))
     settings = {"poll_every_s": 0.3, "rpc_rate_per_s": 20}
     async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server, **settings) as publisher:
-        await wait_until(partial(_is, publisher, "polling"), 15)
+        await wait_until(partial(_is, publisher, "polling"))
         seen = len(bus.changes["price.SOL-PERP"])
-        await wait_until(lambda: len(bus.changes["price.SOL-PERP"]) > seen + 2, 10, "data flows by polling")
+        await wait_until(lambda: len(bus.changes["price.SOL-PERP"]) > seen + 2, what="data flows by polling")
         sim.faults.clear()
-        await wait_until(partial(_is, publisher, "live"), 35, "the socket is taken up again")
+        await wait_until(partial(_is, publisher, "live"), what="the socket is taken up again")
         requests = sim.counters.requests
         seen = len(bus.changes["price.SOL-PERP"])
         await wait_until(lambda: len(bus.changes["price.SOL-PERP"]) > seen + 5)
@@ -71,11 +71,11 @@ async def test_a_dead_endpoint_is_left_and_returned_to(
         sim.faults.inject(Fault(kind="ws_429", retry_after_s=1))
         sim.faults.inject(Fault(kind="http_429", retry_after_s=1))
         sim.faults.inject(Fault(kind="silent_stall"))
-        await wait_until(lambda: pool.current is pool.endpoints[1] and _is(publisher, "live"), 25)
+        await wait_until(lambda: pool.current is pool.endpoints[1] and _is(publisher, "live"))
         seen = len(bus.changes["price.SOL-PERP"])
         await wait_until(lambda: len(bus.changes["price.SOL-PERP"]) > seen + 2)
         sim.faults.clear()
-        await wait_until(lambda: pool.current is pool.endpoints[0] and _is(publisher, "live"), 40)
+        await wait_until(lambda: pool.current is pool.endpoints[0] and _is(publisher, "live"))
         assert pool.failovers_total >= 2
         await wait_until(lambda: second.counters.sockets_open == 0, what="the other socket is closed")
 
@@ -89,7 +89,7 @@ async def test_a_lagging_node_is_left_for_one_that_keeps_up(second: Simulator, n
     ):
         assert publisher.chain is not None
         pool = publisher.chain.pool
-        await wait_until(lambda: pool.current is pool.endpoints[1] and _is(publisher, "live"), 25)
+        await wait_until(lambda: pool.current is pool.endpoints[1] and _is(publisher, "live"))
         await wait_until(lambda: bus.status is not None and bus.status.rpc_failovers_total == 1)
 
 
@@ -120,7 +120,7 @@ async def test_a_server_that_closes_after_accepting_is_not_stormed(
         attempts, began = sim.counters.connection_attempts, time.monotonic()
         await wait_until(lambda: time.monotonic() > began + lasts_s, lasts_s + 2, "it lasts")
         assert sim.counters.connection_attempts - attempts <= lasts_s
-        await wait_until(partial(_is, publisher, "live"), 40)
+        await wait_until(partial(_is, publisher, "live"))
 
 
 async def test_what_driftpy_asks_goes_through_the_budget_too(sim: Simulator, nats_server: LocalNatsServer) -> None:
@@ -137,5 +137,5 @@ async def test_an_endpoint_that_is_dead_from_the_start_is_passed_over(
 ) -> None:
     settings = {"rpc_url": "http://127.0.0.1:9", "ws_url": "ws://127.0.0.1:9", "rpc_urls": sim.http_url}
     async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server, **settings) as publisher:
-        await wait_until(partial(_is, publisher, "live"), 20)
+        await wait_until(partial(_is, publisher, "live"))
         await wait_until(lambda: bus.status is not None and bus.status.rpc_endpoint == sim.http_url)

@@ -31,11 +31,11 @@ async def test_a_socket_that_is_of_no_use_is_replaced(
         status = publisher.chain.status
         await wait_until(lambda: status.state == "live")
         sim.faults.inject(fault)
-        await wait_until(lambda: status.reconnects > 0, 15, "the loss is noticed")
-        await wait_until(lambda: status.state == "live", 30, "the socket is back")
+        await wait_until(lambda: status.reconnects > 0, what="the loss is noticed")
+        await wait_until(lambda: status.state == "live", what="the socket is back")
         seen = len(bus.changes["price.SOL-PERP"])
-        await wait_until(lambda: len(bus.changes["price.SOL-PERP"]) > seen + 1, 10)
-        await wait_until(lambda: status.state == "live" and sim.counters.sockets_open == 1, 30, "one socket, and live")
+        await wait_until(lambda: len(bus.changes["price.SOL-PERP"]) > seen + 1)
+        await wait_until(lambda: status.state == "live" and sim.counters.sockets_open == 1, what="one socket, and live")
 
 
 async def test_confirmations_out_of_order_put_no_price_under_another_market(
@@ -45,7 +45,7 @@ async def test_confirmations_out_of_order_put_no_price_under_another_market(
     async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server) as publisher:
         assert publisher.chain is not None
         store = publisher.chain.store
-        await wait_until(lambda: publisher.chain.status.state == "live", 20)  # type: ignore[union-attr]
+        await wait_until(lambda: publisher.chain.status.state == "live")  # type: ignore[union-attr]
         sim.pause_walk()
         await wait_until(
             lambda: all(
@@ -59,14 +59,14 @@ async def test_confirmations_out_of_order_put_no_price_under_another_market(
 async def test_a_429_at_the_start_is_waited_out(sim: Simulator, nats_server: LocalNatsServer) -> None:
     sim.faults.inject(Fault(kind="http_429", retry_after_s=1, count=3))
     async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server):
-        await wait_until(lambda: bus.markets("price"), 15)
+        await wait_until(lambda: bus.markets("price"))
 
 
 async def test_a_refused_websocket_is_tried_again_politely(sim: Simulator, nats_server: LocalNatsServer) -> None:
     sim.faults.inject(Fault(kind="ws_429", retry_after_s=1, duration_s=2))
     async with running_publisher(sim, nats_server) as publisher:
         assert publisher.chain is not None
-        await wait_until(lambda: publisher.chain.status.state == "live", 20)  # type: ignore[union-attr]
+        await wait_until(lambda: publisher.chain.status.state == "live")  # type: ignore[union-attr]
         assert sim.counters.connections_refused <= 4
 
 

@@ -59,12 +59,12 @@ async def test_acknowledged_events_survive_a_killed_server(
     async with running_publisher(sim, nats_server), DriftFeed(nats_server.url) as feed:
         for _ in range(3):
             wanted = len(acknowledged) + 100
-            await wait_until(partial(_has_more, acknowledged, wanted), 20, "events are acknowledged")
+            await wait_until(partial(_has_more, acknowledged, wanted), what="events are acknowledged")
             await nats_server.kill()
             await nats_server.start()
         wanted = len(acknowledged) + 100
-        await wait_until(partial(_has_more, acknowledged, wanted), 20, "events are acknowledged again")
-        await wait_until(lambda: feed.price("SOL-PERP") is not None, 20, "the engine sees prices again")
+        await wait_until(partial(_has_more, acknowledged, wanted), what="events are acknowledged again")
+        await wait_until(lambda: feed.price("SOL-PERP") is not None, what="the engine sees prices again")
         sim.pause_walk()
     ids = await _stored_ids(nats_server.url)
     changes = [message_id for message_id in acknowledged if ".r" not in message_id]
@@ -80,7 +80,7 @@ async def test_a_server_that_comes_back_empty_gets_everything_anew(sim: Simulato
         shutil.rmtree(tmp_path / "store")
         await server.start()
         async with bus_reader(server) as bus:
-            await wait_until(lambda: getattr(bus.last("price", "SOL-PERP"), "epoch", 0) == 2, 20)
+            await wait_until(lambda: getattr(bus.last("price", "SOL-PERP"), "epoch", 0) == 2)
 
 
 async def test_what_waited_out_an_outage_is_dropped_and_counted_not_sent_late(
@@ -93,11 +93,11 @@ async def test_what_waited_out_an_outage_is_dropped_and_counted_not_sent_late(
         await wait_until(lambda: bus.last("price", "SOL-PERP"))
         await nats_server.kill()
         killed = time.monotonic()
-        await wait_until(lambda: time.monotonic() > killed + bucket_ttl_s("price") + 2, 15, "the outage lasts")
+        await wait_until(lambda: time.monotonic() > killed + bucket_ttl_s("price") + 2, what="the outage lasts")
         back_ns = time.time_ns()
         await nats_server.start()
         await wait_until(
-            lambda: any(e.published_at_ns > back_ns for e in bus.changes["price.SOL-PERP"]), 20, "it goes on"
+            lambda: any(e.published_at_ns > back_ns for e in bus.changes["price.SOL-PERP"]), what="it goes on"
         )
         assert counts["superseded"] + counts["stale"] > 100
         assert bus.oldest_arrival_s["price"] < bucket_ttl_s("price")

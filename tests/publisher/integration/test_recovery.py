@@ -86,7 +86,7 @@ async def test_a_peer_that_vanishes_during_the_subscription_is_given_up(
     async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server, slot_silence_s=1) as publisher:
         await wait_until(lambda: sim.counters.subscriptions_open.total() >= 3)
         sim.faults.inject(Fault(kind="half_open"))
-        await wait_until(lambda: chain_of(publisher).status.reconnects, 5, "it is given up")
+        await wait_until(lambda: chain_of(publisher).status.reconnects, what="it is given up")
         assert chain_of(publisher).status.state != "live"
         sim.faults.clear()
         await _live(publisher, 30)
@@ -187,7 +187,7 @@ async def test_an_endpoint_that_pauses_holds_up_no_other(
         sim.faults.inject(Fault(kind="ws_429", retry_after_s=60))
         sim.faults.inject(Fault(kind="close_after_messages", messages=1, count=1))
         status = chain_of(publisher).status
-        await wait_until(lambda: pool.current is pool.endpoints[1] and status.state == "live", 12)
+        await wait_until(lambda: pool.current is pool.endpoints[1] and status.state == "live")
 
 
 async def test_an_oracle_that_no_market_names_any_more_is_unsubscribed(

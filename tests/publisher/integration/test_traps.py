@@ -91,7 +91,7 @@ async def test_trap_2_no_price_lands_under_another_market_whatever_the_order_of_
     sim.faults.inject(Fault(kind="close_after_messages", messages=12, count=2))
     truth = Truth(sim)
     async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server) as publisher:
-        await wait_until(lambda: chain_of(publisher).status.reconnects >= 2, 15, "two sockets are lost half-way")
+        await wait_until(lambda: chain_of(publisher).status.reconnects >= 2, what="two sockets are lost half-way")
         await _becomes(publisher, "live", 30)
         seen = len(bus.changes["price.SOL-PERP"])
         await wait_until(lambda: len(bus.changes["price.SOL-PERP"]) > seen + 5)
@@ -175,7 +175,7 @@ async def test_trap_5_silence_is_noticed_and_nothing_counts_as_live_meanwhile(
         await _becomes(publisher, "live")
         status = chain_of(publisher).status
         sim.faults.inject(Fault(kind="silent_stall", count=10_000))
-        await wait_until(lambda: not status.is_alive, 5)
+        await wait_until(lambda: not status.is_alive)
         sim.faults.clear()
         await _becomes(publisher, "live")
         await truth.arrives(bus)
@@ -201,7 +201,7 @@ async def test_trap_6_polling_outlives_every_error(sim: Simulator, nats_server: 
         sim.faults.inject(fault)
         status = chain_of(publisher).status
         await wait_until(lambda: not status.is_alive, what="nothing counts as alive meanwhile")
-        await wait_until(lambda: status.is_alive, 10, "it goes on")
+        await wait_until(lambda: status.is_alive, what="it goes on")
         sim.set_oracle_price("SOL-PERP", 55_000_000)
         await truth.arrives(bus)
         assert status.reason == ""
