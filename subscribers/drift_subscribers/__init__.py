@@ -10,7 +10,9 @@ from drift_subscribers.errors import (
     StaleReason,
 )
 from drift_subscribers.feed import DriftFeed, FeedStatus
+from drift_subscribers.options import FeedOptions
 from drift_subscribers.policies import Conflate, DropOldest, Lossless, Policy
+from drift_subscribers.sharing import SharedFeed, shared_feed, shared_feed_references
 from drift_subscribers.statistics import FeedStatistics, StreamStatistics
 from drift_subscribers.streams import EventStream
 
@@ -22,13 +24,17 @@ __all__ = [
     "EventStream",
     "FeedClosed",
     "FeedError",
+    "FeedOptions",
     "FeedStatistics",
     "FeedStatus",
     "Lossless",
     "MarketNotFound",
     "Policy",
+    "SharedFeed",
     "SnapshotIncomplete",
     "StaleData",
     "StaleReason",
     "StreamStatistics",
+    "shared_feed",
+    "shared_feed_references",
 ]
