@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
-import tempfile
-import time
 from base64 import b64decode
-from collections import defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -16,12 +12,12 @@ from typing import Any, Final
 
 import orjson
 
-from benchmarks.figures import Percentiles, median_of, percentiles_ms
+from benchmarks.figures import Percentiles, median_of, pair, percentiles_ms, ratios_of
 from benchmarks.floor_run import play_floor
-from benchmarks.processes import Worker, cpu_seconds, running
+from benchmarks.processes import Worker
+from benchmarks.scene import at_each_rate, running_scene, window
 from benchmarks.table import Progress, Report, Table
 from benchmarks.traffic import read_departures
-from drift_bus.nats_server import LocalNatsServer
 
 __all__ = ["measure"]
 
@@ -49,37 +45,26 @@ class _Run:
 
 async def measure(progress: Progress, runs: int) -> Report:
     """Runs pipeline and floor in turn at every rate, and takes the median of the runs."""
-    found: dict[int, list[_Run]] = defaultdict(list)
-    for number in range(runs):
-        for rate in _RATES:
-            progress(f"acks: {rate} updates/s, run {number + 1} of {runs}")
-            with tempfile.TemporaryDirectory(prefix="drift-bus-bench-") as folder:
-                found[rate].append(await _one_run(rate, Path(folder)))
-    return _report(found)
+    return _report(await at_each_rate(progress, "acks", _RATES, runs, _one_run))
 
 
 async def _one_run(rate: int, folder: Path) -> _Run:
     departures, acks = folder / "departures", folder / "acks"
-    async with contextlib.AsyncExitStack() as stack:
-        nats = await stack.enter_async_context(LocalNatsServer())
-        pace = ("--updates-per-second", str(rate), *_CLUSTER, "--departures", str(departures))
-        node = await stack.enter_async_context(running("benchmarks.node", *pace))
-        ends = ("--rpc-url", (await node.hear())["http_url"], "--nats-url", nats.url)
-        publisher = await stack.enter_async_context(running("benchmarks.observed", *ends, "--acks", str(acks)))
-        await publisher.hear()
+    node_options = (*_CLUSTER, "--departures", str(departures))
+    async with running_scene(rate, *node_options, publisher_options=("--acks", str(acks))) as scene:
         await asyncio.sleep(_WARM_UP_S)
-        pids = {"publisher": publisher.pid, "nats": nats.pid}
-        counts_before, cpu_before, begin_ns = await _counts(publisher), cpu_seconds(pids), time.monotonic_ns()
-        await asyncio.sleep(_WINDOW_S)
-        cpu_after, end_ns, counts_after = cpu_seconds(pids), time.monotonic_ns(), await _counts(publisher)
+        counts_before = await _counts(scene.publisher)
+        pids = {"publisher": scene.publisher.pid, "nats": scene.nats.pid}
+        begin_ns, end_ns, cpu_s = await window(pids, _WINDOW_S)
+        counts_after = await _counts(scene.publisher)
         await asyncio.sleep(_LAST_ACKS_S)
-        last = await publisher.finish()
-        await node.finish()
+        last = await scene.publisher.finish()
+        await scene.node.finish()
     sent = _sent(departures, begin_ns, end_ns)
     samples, unmatched = _match(sent, acks)
     notifications = [entry for entry in read_departures(departures) if begin_ns <= entry.sent_ns < end_ns]
     _, floor_ack, floor_cpu = await play_floor(notifications, folder / "schedule", subscribed=False)
-    used = {name: cpu_after[name] - cpu_before[name] for name in pids} | floor_cpu
+    used = cpu_s | floor_cpu
     return _Run(
         percentiles_ms([(acked_ns - sent_ns) / 1e9 for sent_ns, _, acked_ns in samples]),
         percentiles_ms([(received_ns - sent_ns) / 1e9 for sent_ns, received_ns, _ in samples]),
@@ -142,15 +127,13 @@ def _report(found: dict[int, list[_Run]]) -> Report:
     for rate, runs in found.items():
         ack, floor = median_of([run.ack for run in runs]), median_of([run.floor_ack for run in runs])
         parts = [median_of([getattr(run, name) for run in runs]) for name in ("to_publisher", "received_to_ack")]
-        ratios = [
-            median(getattr(run.ack, which) / getattr(run.floor_ack, which) for run in runs) for which in ("p50", "p99")
-        ]
+        ratios = ratios_of([(run.ack, run.floor_ack) for run in runs])
         load = {name: median(run.cpu_s_per_1000[name] for run in runs) for name in runs[0].cpu_s_per_1000}
         updates, events = (median(getattr(run, name) for run in runs) for name in ("updates_per_s", "events_per_s"))
         trouble = {name: sum(run.counts[name] for run in runs) for name in _TROUBLE}
         unmatched = sum(run.unmatched for run in runs)
         times.add(
-            f"{updates:.0f}", f"{events:.0f}", *map(_pair, (ack, *parts, floor)), *(f"{ratio:.2f}×" for ratio in ratios)
+            f"{updates:.0f}", f"{events:.0f}", *map(pair, (ack, *parts, floor)), *(f"{ratio:.2f}×" for ratio in ratios)
         )  # fmt: skip
         lost.add(f"{updates:.0f}", *map(str, trouble.values()), str(unmatched))
         cpu.add(f"{updates:.0f}", *(f"{seconds:.4f}" for seconds in load.values()))
@@ -162,7 +145,3 @@ def _report(found: dict[int, list[_Run]]) -> Report:
             "unmatched": unmatched, "runs": [asdict(run) for run in runs],
         }  # fmt: skip
     return Report([times, lost, cpu], figures)
-
-
-def _pair(times: Percentiles) -> str:
-    return f"{times.p50:.2f} / {times.p99:.2f}"

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["Percentiles", "median_of", "percentiles_ms"]
+__all__ = ["Percentiles", "median_of", "pair", "percentiles_ms", "ratios_of"]
 
 
 class Percentiles(NamedTuple):
@@ -33,3 +33,16 @@ def median_of(runs: Sequence[Percentiles]) -> Percentiles:
         statistics.median(run.p99 for run in runs),
         sum(run.samples for run in runs),
     )
+
+
+def ratios_of(runs: Sequence[tuple[Percentiles, Percentiles]]) -> tuple[float, float]:
+    """The median over the runs of each run's ratio, at p50 and at p99."""
+    return (
+        statistics.median(ours.p50 / theirs.p50 for ours, theirs in runs),
+        statistics.median(ours.p99 / theirs.p99 for ours, theirs in runs),
+    )
+
+
+def pair(times: Percentiles) -> str:
+    """Both percentiles as text."""
+    return f"{times.p50:.2f} / {times.p99:.2f}"

@@ -65,7 +65,7 @@ def _writes_per_told(config: SimulatorConfig) -> float:
 
 
 def main() -> int:
-    """Serves a cluster until stdin closes, then writes what was sent when."""
+    """Serves a cluster until stdin closes, then writes what was sent when; a line on stdin asks for its counters."""
     parser = argparse.ArgumentParser(prog="benchmarks.node")
     parser.add_argument("--updates-per-second", type=float, required=True)
     parser.add_argument("--perp-markets", type=int)
@@ -74,6 +74,10 @@ def main() -> int:
     parser.add_argument("--of-markets", action="store_true", help="count only updates of markets and their oracles")
     parser.add_argument("--departures", type=Path)
     options = parser.parse_args()
+    simulators: list[Simulator] = []
+
+    def counted() -> dict[str, Any]:
+        return simulators[0].counters.snapshot()
 
     async def work(stop: asyncio.Event) -> None:
         config = SimulatorConfig(
@@ -85,6 +89,7 @@ def main() -> int:
         if options.of_markets:
             config = replace(config, updates_per_second=config.updates_per_second * _writes_per_told(config))
         async with Simulator(config) as simulator:
+            simulators.append(simulator)
             departures = _Departures(simulator) if options.departures else None
             if departures:
                 gc.disable()  # what it notes grows, and walking that is no part of a node's latency
@@ -92,7 +97,7 @@ def main() -> int:
             await stop.wait()
         say(notifications=departures.write(options.departures) if departures else 0)
 
-    return serve(work)
+    return serve(work, counted)
 
 
 if __name__ == "__main__":
