@@ -99,7 +99,8 @@ async def _last_per_subject(client: Client, stream: str, subjects: str) -> list[
         await client.publish(f"$JS.API.DIRECT.GET.{stream}", request, reply=inbox)
         messages: list[Msg] = []
         while True:
-            message = await asyncio.wait_for(replies.get(), _TIMEOUT_S)
+            async with asyncio.timeout(_TIMEOUT_S):
+                message = await replies.get()
             status = (message.headers or {}).get("Status")
             if status in (_END_OF_BATCH, _NOT_FOUND):
                 return messages

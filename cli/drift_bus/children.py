@@ -66,7 +66,8 @@ class Child:
     async def death(self) -> CommandError:
         """How the ended process ended, with its last words."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._reader), 1.0)
+            async with asyncio.timeout(1.0):
+                await asyncio.shield(self._reader)
         status = self._process.returncode or 0
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
         last = self.lines[-1].removeprefix("drift-bus: ").removeprefix("error: ") if self.lines else ""
@@ -77,7 +78,8 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
         try:
-            await asyncio.wait_for(self._process.wait(), _STOP_TIMEOUT_S)
+            async with asyncio.timeout(_STOP_TIMEOUT_S):
+                await self._process.wait()
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()

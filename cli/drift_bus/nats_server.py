@@ -132,7 +132,8 @@ class LocalNatsServer:
         self.signal(signal.SIGTERM)
         if self._process is not None:
             try:
-                await asyncio.wait_for(self._process.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await self._process.wait()
             except TimeoutError:
                 await self.kill()
 

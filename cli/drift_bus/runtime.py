@@ -33,7 +33,8 @@ def run_until_stopped(command: Callable[[asyncio.Event], Awaitable[int]]) -> int
 async def wait_for_stop(stop: asyncio.Event, timeout_s: float | None) -> bool:
     """Waits for ``stop``, at most ``timeout_s`` (``None``: for ever); tells whether it is set."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), timeout_s)
+        async with asyncio.timeout(timeout_s):
+            await stop.wait()
     return stop.is_set()
 
 

@@ -55,7 +55,8 @@ async def connect_nats(
 
 async def _close(client: Client) -> None:
     with contextlib.suppress(NatsError, TimeoutError):
-        await asyncio.wait_for(client.close(), _CLOSE_S)
+        async with asyncio.timeout(_CLOSE_S):
+            await client.close()
 
 
 async def _connect(client: Client, servers: list[str], name: str, reconnected: asyncio.Event) -> None:

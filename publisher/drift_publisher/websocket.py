@@ -124,7 +124,8 @@ class WebSocketSource:
             if pause_s <= 0:
                 return endpoint
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._pool.changed.wait(), pause_s)
+                async with asyncio.timeout(pause_s):
+                    await self._pool.changed.wait()
 
     async def _session(self, endpoint: Endpoint, deliver: Deliver, backoff: Backoff) -> None:
         async with contextlib.AsyncExitStack() as stack:

@@ -178,7 +178,8 @@ class Server:
         while self._node.faults.holds(FaultKind.HALF_OPEN) and request.transport is not None:
             self._thawed.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._thawed.wait(), 0.5)
+                async with asyncio.timeout(0.5):
+                    await self._thawed.wait()
         if request.transport is not None:
             request.transport.abort()
 

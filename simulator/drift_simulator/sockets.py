@@ -112,7 +112,8 @@ class Socket:
             if not self._queue or self._node.faults.holds(FaultKind.HALF_OPEN):
                 self._wake.clear()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), 0.5)
+                    async with asyncio.timeout(0.5):
+                        await self._wake.wait()
                 continue
             due, frame = self._queue.popleft()
             if due > (now := loop.time()):
