@@ -1,5 +1,6 @@
 """What an engine imports: the bus in memory, and streams of its changes."""
 
+from drift_subscribers.blocking import BlockingFeed, BlockingStream
 from drift_subscribers.errors import (
     CannotConnect,
     FeedClosed,
@@ -12,11 +13,14 @@ from drift_subscribers.errors import (
 from drift_subscribers.feed import DriftFeed, FeedStatus
 from drift_subscribers.options import FeedOptions
 from drift_subscribers.policies import Conflate, DropOldest, Lossless, Policy
+from drift_subscribers.roster import OpenStream
 from drift_subscribers.sharing import SharedFeed, shared_feed, shared_feed_references
 from drift_subscribers.statistics import FeedStatistics, StreamStatistics
 from drift_subscribers.streams import EventStream
 
 __all__ = [
+    "BlockingFeed",
+    "BlockingStream",
     "CannotConnect",
     "Conflate",
     "DriftFeed",
@@ -29,6 +33,7 @@ __all__ = [
     "FeedStatus",
     "Lossless",
     "MarketNotFound",
+    "OpenStream",
     "Policy",
     "SharedFeed",
     "SnapshotIncomplete",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from types import TracebackType
-from typing import Any, Final, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, Unpack, overload
 
 from nats.aio.msg import Msg
 
@@ -30,17 +30,22 @@ from drift_subscribers.connection import Connection
 from drift_subscribers.deliveries import Inspector
 from drift_subscribers.direct import DirectReader, ReadFailed
 from drift_subscribers.errors import FeedClosed, SnapshotIncomplete
-from drift_subscribers.heartbeat import supersedes
+from drift_subscribers.heartbeat import Heartbeat
 from drift_subscribers.intake import Intake
 from drift_subscribers.keeper import Keeper
 from drift_subscribers.lane import Lane
 from drift_subscribers.opening import open_stream
+from drift_subscribers.options import FeedOptions
 from drift_subscribers.policies import Lossless, Policy, default_policy
 from drift_subscribers.position import StreamPosition
 from drift_subscribers.reads import Reads
+from drift_subscribers.roster import OpenStream, Roster
 from drift_subscribers.server_clock import ServerClock
 from drift_subscribers.statistics import Counters, FeedStatistics
 from drift_subscribers.streams import EventStream
+
+if TYPE_CHECKING:
+    from drift_subscribers.blocking import BlockingFeed
 
 __all__ = ["DriftFeed", "FeedStatus"]
 
@@ -111,13 +116,15 @@ class DriftFeed(Reads):
         self._tokens = None if self._named is None else [market_token(name) for name in self._named]
         self._snapshot_timeout_s = snapshot_timeout_s
         self._counters = Counters()
+        self._roster = Roster()
         self._complaints = Complaints(self._counters.refused, time.monotonic)
         self._inspector = Inspector(self._topology, clock)
         self._server_clock = ServerClock()
         self._position = StreamPosition()
         self._lanes = {kind: self._new_lane(kind, clock) for kind in KINDS}
         self._followed = {kind: self._lanes[kind] for kind in _checked(kinds)}
-        super().__init__({kind: lane.memory for kind, lane in self._lanes.items()}, clock)
+        super().__init__({kind: lane.memory for kind, lane in self._lanes.items()}, Heartbeat(clock))
+        self._clock = clock
         self._connection = Connection(
             [url] if isinstance(url, str) else url,
             connect_timeout_s=connect_timeout_s,
@@ -143,6 +150,23 @@ class DriftFeed(Reads):
         self._connection.tell(self._keeper)
         self._tasks: list[asyncio.Task[None]] = []
         self._open = False
+
+    @classmethod
+    def open_sync(
+        cls, nats_url: str | Sequence[str] = "nats://127.0.0.1:4222", **options: Unpack[FeedOptions]
+    ) -> BlockingFeed:
+        """Opens a feed for code without an event loop; returns when the snapshot is complete.
+
+        >>> with DriftFeed.open_sync("nats://127.0.0.1:4222") as feed:
+        ...     feed.price("SOL-PERP")
+
+        Raises:
+            CannotConnect: no server answered in time.
+            SnapshotIncomplete: the server answers, the stream does not.
+        """
+        from drift_subscribers.blocking import BlockingFeed
+
+        return BlockingFeed(cls(nats_url, **options))
 
     async def __aenter__(self) -> Self:
         if self._open or self._counters.resyncs:
@@ -195,6 +219,10 @@ class DriftFeed(Reads):
             streams=sum(len(lane.audience) for lane in self._lanes.values()),
             **{**counts, "refused": dict(self._counters.refused)},
         )
+
+    def stream_statistics(self) -> list[OpenStream]:
+        """The numbers of each open stream, in the order in which they were opened."""
+        return self._roster.open_streams()
 
     @overload
     def stream(
@@ -269,10 +297,11 @@ class DriftFeed(Reads):
         token = None if market is None else market_token(market)
         if token is not None and self._tokens is not None and token not in self._tokens:
             raise ValueError(f"this feed follows {', '.join(self._named or ())}, not {market!r}")
-        return open_stream(
+        chosen = policy or (default_policy(kind) if since is None else Lossless())
+        opened = open_stream(
             self._lanes[kind],
             token,
-            policy=policy or (default_policy(kind) if since is None else Lossless()),
+            policy=chosen,
             since=since,
             current=current,
             followed=self._tokens,
@@ -280,6 +309,8 @@ class DriftFeed(Reads):
             inspector=self._inspector,
             clock=self._clock,
         )
+        self._roster.add(opened, kind, market, chosen)
+        return opened
 
     def _new_lane(self, kind: Kind, clock: Callable[[], float]) -> Lane:
         return Lane(
@@ -330,12 +361,9 @@ class DriftFeed(Reads):
 
     async def _on_status(self, message: Msg) -> None:
         try:
-            heard = decode_status(message.data, message.headers)
+            self._heartbeat.hear(decode_status(message.data, message.headers))
         except MessageError as error:
             self._complaints.refuse("status", str(error))
-            return
-        if supersedes(heard, self.status(), self.status_age_s()):
-            self._heartbeat = (heard, self._clock())
 
     async def _report_missing(self) -> None:
         await asyncio.sleep(self._snapshot_timeout_s)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import cast
 
 from drift_schemas import (
@@ -16,22 +16,29 @@ from drift_schemas import (
 )
 from drift_subscribers.diagnosis import explain
 from drift_subscribers.errors import MarketNotFound, StaleData, StaleReason
+from drift_subscribers.heartbeat import Heartbeat
 from drift_subscribers.memory import Memory
 
 __all__ = ["Reads"]
 
 
 class Reads:
-    """Values by kind and market name, what is known about their age, and why they are not to be used."""
+    """Values by kind and market name, what is known about their age, and why they are not to be used.
 
-    def __init__(self, memories: Mapping[Kind, Memory], clock: Callable[[], float]) -> None:
+    Attributes:
+        cache_hits: Reads that were given a value.
+        cache_misses: Reads of what is absent or not fresh.
+    """
+
+    def __init__(self, memories: Mapping[Kind, Memory], heartbeat: Heartbeat) -> None:
         self._memories = memories
         self._funding = memories["funding"]
         self._price = memories["price"]
         self._market = memories["market"]
         self._spot = memories["spot"]
-        self._clock = clock
-        self._heartbeat: tuple[StatusEvent, float] | None = None
+        self._heartbeat = heartbeat
+        self.cache_hits = 0
+        self.cache_misses = 0
 
     @property
     def connected(self) -> bool:
@@ -40,19 +47,19 @@ class Reads:
 
     def funding(self, market: str) -> FundingEvent | None:
         """Funding of a perp market; ``None`` when it is absent or not fresh."""
-        return cast("FundingEvent | None", self._funding.fresh(market))
+        return cast("FundingEvent | None", self._counted(self._funding.fresh(market)))
 
     def price(self, market: str) -> PriceEvent | None:
         """Prices of a perp or spot market; ``None`` when they are absent or not fresh."""
-        return cast("PriceEvent | None", self._price.fresh(market))
+        return cast("PriceEvent | None", self._counted(self._price.fresh(market)))
 
     def market(self, market: str) -> MarketEvent | None:
         """Slow facts of a perp market; ``None`` when they are absent or not fresh."""
-        return cast("MarketEvent | None", self._market.fresh(market))
+        return cast("MarketEvent | None", self._counted(self._market.fresh(market)))
 
     def spot(self, market: str) -> SpotMarketEvent | None:
         """State of a spot market; ``None`` when it is absent or not fresh."""
-        return cast("SpotMarketEvent | None", self._spot.fresh(market))
+        return cast("SpotMarketEvent | None", self._counted(self._spot.fresh(market)))
 
     def require_funding(self, market: str, *, max_age_s: float | None = None) -> FundingEvent:
         """As ``funding``, but raises; the arguments and errors of ``require_price``."""
@@ -97,18 +104,27 @@ class Reads:
 
     def status(self) -> StatusEvent | None:
         """The publisher's last heartbeat, however old; ``None`` when none was heard."""
-        return None if self._heartbeat is None else self._heartbeat[0]
+        return self._heartbeat.status()
 
     def status_age_s(self) -> float | None:
         """Seconds since the last heartbeat; ``None`` when none was heard."""
-        return None if self._heartbeat is None else max(0.0, self._clock() - self._heartbeat[1])
+        return self._heartbeat.age_s()
+
+    def _counted(self, event: MarketDataEvent | None) -> MarketDataEvent | None:
+        if event is None:
+            self.cache_misses += 1
+        else:
+            self.cache_hits += 1
+        return event
 
     def _require(self, kind: Kind, market: str, max_age_s: float | None) -> MarketDataEvent:
         memory = self._memories[kind]
         entry, age_s = memory.entry(market), memory.age_s(market)
         limit_s = memory.ttl_s if max_age_s is None else min(max_age_s, memory.ttl_s)
         if entry is not None and age_s is not None and age_s <= limit_s:
+            self.cache_hits += 1
             return entry.event
+        self.cache_misses += 1
         cause = explain(connected=self.connected, status=self.status(), status_age_s=self.status_age_s())
         if entry is None or age_s is None:
             never = (StaleReason.NEVER_SEEN, "the bus has no such market")
