@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from drift_schemas.event_base import MarketDataEvent
 from drift_schemas.quantities import FundingRate, Price, Seconds
+from drift_schemas.rates import apr_percent, hourly_rate, rate_8h_percent
 from drift_schemas.subjects import Kind
-from drift_schemas.units import HOURS_PER_YEAR, hourly_rate
 
 __all__ = ["FundingEvent"]
 
@@ -57,13 +57,13 @@ class FundingEvent(MarketDataEvent):
     def rate_8h_percent(self) -> float | None:
         """Last settled rate in percent of price per eight hours."""
         rate = self.hourly_rate
-        return None if rate is None else rate * 8 * 100
+        return None if rate is None else rate_8h_percent(rate)
 
     @property
     def apr_percent(self) -> float | None:
         """Last settled rate in percent of price per year of 365.25 days, not compounded."""
         rate = self.hourly_rate
-        return None if rate is None else rate * HOURS_PER_YEAR * 100
+        return None if rate is None else apr_percent(rate)
 
     @property
     def estimated_hourly_rate_long(self) -> float | None:

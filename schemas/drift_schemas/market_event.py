@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from drift_schemas.event_base import MarketDataEvent
 from drift_schemas.quantities import BaseAmount, MarginRatio, Price, QuoteAmount, Seconds
+from drift_schemas.rates import open_interest
 from drift_schemas.subjects import Kind
 
 __all__ = ["MarketEvent"]
@@ -57,4 +58,4 @@ class MarketEvent(MarketDataEvent):
     @property
     def open_interest(self) -> int:
         """The larger side, base 1e-9 (not the sum of the two)."""
-        return max(self.open_interest_long, self.open_interest_short)
+        return open_interest(self.open_interest_long, self.open_interest_short)

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from drift_schemas.event_base import MarketDataEvent
 from drift_schemas.quantities import Price
+from drift_schemas.rates import basis
 from drift_schemas.subjects import Kind
 
 __all__ = ["PriceEvent"]
@@ -44,6 +45,6 @@ class PriceEvent(MarketDataEvent):
     @property
     def basis(self) -> float | None:
         """``mark_price / oracle_price - 1``: 0.001 is 10 bp above the oracle."""
-        if self.mark_price is None or not self.oracle_price:
+        if self.mark_price is None or self.oracle_price is None:
             return None
-        return self.mark_price / self.oracle_price - 1
+        return basis(self.mark_price, self.oracle_price)

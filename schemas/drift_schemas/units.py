@@ -7,23 +7,31 @@ from decimal import Context, Decimal
 from typing import Any, Final
 
 __all__ = [
+    "BASE_EXPONENT",
     "BASE_PRECISION",
+    "FUNDING_RATE_EXPONENT",
     "FUNDING_RATE_PRECISION",
-    "HOURS_PER_YEAR",
+    "MARGIN_EXPONENT",
     "MARGIN_PRECISION",
+    "PRICE_EXPONENT",
     "PRICE_PRECISION",
+    "QUOTE_EXPONENT",
     "QUOTE_PRECISION",
     "Unit",
-    "hourly_rate",
+    "chain_integer",
     "scaled_decimal",
 ]
 
-PRICE_PRECISION: Final = 10**6
-BASE_PRECISION: Final = 10**9
-QUOTE_PRECISION: Final = 10**6
-FUNDING_RATE_PRECISION: Final = 10**9
-MARGIN_PRECISION: Final = 10**4
-HOURS_PER_YEAR: Final = 24 * 365.25
+PRICE_EXPONENT: Final = 6
+BASE_EXPONENT: Final = 9
+QUOTE_EXPONENT: Final = 6
+FUNDING_RATE_EXPONENT: Final = 9
+MARGIN_EXPONENT: Final = 4
+PRICE_PRECISION: Final = 10**PRICE_EXPONENT
+BASE_PRECISION: Final = 10**BASE_EXPONENT
+QUOTE_PRECISION: Final = 10**QUOTE_EXPONENT
+FUNDING_RATE_PRECISION: Final = 10**FUNDING_RATE_EXPONENT
+MARGIN_PRECISION: Final = 10**MARGIN_EXPONENT
 _EXACT: Final = Context(prec=60)
 
 
@@ -48,17 +56,24 @@ def scaled_decimal(value: int, exponent: int) -> Decimal:
     return Decimal(value).scaleb(-exponent, _EXACT)
 
 
-def hourly_rate(funding_rate: int, oracle_twap: int) -> float | None:
-    """Converts an on-chain funding rate to a fraction of price per hour.
+def chain_integer(value: Decimal | int | str, exponent: int) -> int:
+    """Returns the chain's integer for a value in natural units: the inverse of :func:`scaled_decimal`.
 
-    Args:
-        funding_rate: Quote per base per hour, 1e-9.
-        oracle_twap: The oracle TWAP that the rate was settled against, 1e-6.
+    >>> chain_integer("150.25", PRICE_EXPONENT)
+    150250000
 
-    Returns:
-        ``funding_rate / 1e9 / (oracle_twap / 1e6)``: 0.0001 is 0.01 % an hour and longs pay shorts
-        where it is positive. ``None`` where the TWAP is not positive.
+    Raises:
+        ValueError: it is no number, or the chain's scale cannot express it; nothing is rounded.
+        TypeError: it is a float, which rarely is the number that it shows: say ``"0.1"`` or ``Decimal("0.1")``.
     """
-    if oracle_twap <= 0:
-        return None
-    return funding_rate / (oracle_twap * (FUNDING_RATE_PRECISION // PRICE_PRECISION))
+    if isinstance(value, float):
+        raise TypeError(f"{value!r} is a float, which is not exact: give a Decimal, an int or a string")
+    try:
+        number = Decimal(value)
+        scaled = number.scaleb(exponent, _EXACT)
+        integer = int(scaled)
+    except (ArithmeticError, ValueError):
+        raise ValueError(f"{value!r} is no number that 1e-{exponent} can express") from None
+    if integer != scaled or scaled.scaleb(-exponent, _EXACT) != number:
+        raise ValueError(f"{value!r} has more digits than 1e-{exponent} can express: round it first")
+    return integer
