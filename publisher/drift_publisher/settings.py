@@ -62,6 +62,10 @@ class PublisherSettings(BaseSettings):
     """Oldest event that the stream keeps, in seconds; 0 keeps all."""
     stream_max_bytes: int = Field(default=4 * 1024**3, ge=-1)
     """Size limit of the stream; -1 means none."""
+    funding_max_age_s: int = Field(default=365 * 24 * 3600, ge=0)
+    """Oldest event that the funding history keeps, in seconds; 0 keeps all."""
+    funding_max_bytes: int = Field(default=2 * 1024**3, ge=-1)
+    """Size limit of the funding history; -1 means none."""
     stream_replicas: int = Field(default=1, ge=1, le=5)
     """Copies of stream and buckets in a NATS cluster."""
     metrics_host: str = "127.0.0.1"
@@ -70,6 +74,8 @@ class PublisherSettings(BaseSettings):
     """Port on which Prometheus may ask; none by default."""
     slot_silence_s: float = Field(default=5.0, gt=0, allow_inf_nan=False)
     """Longest time without a new slot before the socket counts as dead, in seconds."""
+    subscription_silence_s: float = Field(default=30.0, gt=0, allow_inf_nan=False)
+    """Shortest silence of one subscription, out of its own rhythm, after which it is made anew, in seconds."""
     start_timeout_s: float = Field(default=20.0, gt=0, allow_inf_nan=False)
     """How long the first reads and the first NATS connection may take, in seconds."""
 
@@ -125,6 +131,8 @@ class PublisherSettings(BaseSettings):
             prefix=self.subject_prefix,
             max_age_s=self.stream_max_age_s,
             max_bytes=self.stream_max_bytes,
+            funding_max_age_s=self.funding_max_age_s,
+            funding_max_bytes=self.funding_max_bytes,
             replicas=self.stream_replicas,
         )
 

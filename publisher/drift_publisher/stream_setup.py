@@ -1,4 +1,4 @@
-"""Creates or reconciles the stream and the buckets, and never deletes anything."""
+"""Creates or reconciles the streams and the buckets, and never deletes anything."""
 
 from __future__ import annotations
 
@@ -16,11 +16,16 @@ __all__ = ["ensure_topology"]
 
 _log = logging.getLogger(__name__)
 _NOT_FOUND: Final = 10059
+_NO_ROOM: Final = 10047
+_NO_ROOM_HINT: Final = (
+    ". The server sets the limits' bytes aside: lower DRIFT_BUS_STREAM_MAX_BYTES or DRIFT_BUS_FUNDING_MAX_BYTES, "
+    "or give JetStream more room (max_file_store)"
+)
 _TIMEOUT_S: Final = 10.0
 
 
 async def ensure_topology(nats: Client, topology: Topology) -> bool:
-    """Brings stream and buckets to what ``topology`` says. Running it again changes nothing.
+    """Brings streams and buckets to what ``topology`` says. Running it again changes nothing.
 
     Returns:
         Whether the stream was created: there was no history.
@@ -60,7 +65,8 @@ async def _accept(nats: Client, verb: str, config: dict[str, Any], changed: list
             f"stream {name} has other settings ({', '.join(changed)}) that the server will not change: "
             f"{error.get('description')}. Set them as they are, use another --prefix, or back up and delete the stream"
         )
-    raise TopologyConflict(f"stream {name} cannot be created: {error.get('description')}")
+    hint = _NO_ROOM_HINT if error.get("err_code") == _NO_ROOM else ""
+    raise TopologyConflict(f"stream {name} cannot be created: {error.get('description')}{hint}")
 
 
 async def _request(nats: Client, action: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ BUCKET_TTL_S: Final[dict[Kind, int]] = {"funding": 30, "price": 10, "market": 60
 """How long a key outlives its last confirmation, in seconds, by kind."""
 
 _NS: Final = 1_000_000_000
+_DUPLICATE_WINDOW_S: Final = 120  # the server refuses one that is longer than the stream's age
 
 
 def bucket_ttl_s(kind: Kind) -> int:
@@ -28,7 +29,7 @@ def reassert_every_s(kind: Kind) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Names and configurations of the stream and the buckets under one subject prefix.
+    """Names and configurations of the streams and the buckets under one subject prefix.
 
     The configurations are the JSON objects of the JetStream API, so that whoever creates, reconciles or
     inspects them works from the same source.
@@ -37,12 +38,16 @@ class Topology:
         prefix: The subject prefix; another prefix gives another stream and other buckets.
         max_age_s: Oldest message that the stream keeps, in seconds; 0 keeps all.
         max_bytes: Size limit of the stream; -1 means none. Keep it well below the disk's size.
+        funding_max_age_s: Oldest message that the funding history keeps, in seconds; 0 keeps all.
+        funding_max_bytes: Size limit of the funding history; -1 means none.
         replicas: Copies in a cluster: 1, 3 or 5.
     """
 
     prefix: str = "drift"
     max_age_s: int = 7 * 24 * 3600
     max_bytes: int = 4 * 1024**3
+    funding_max_age_s: int = 365 * 24 * 3600
+    funding_max_bytes: int = 2 * 1024**3
     replicas: int = 1
     subjects: Subjects = field(init=False)
 
@@ -53,6 +58,11 @@ class Topology:
     def stream(self) -> str:
         """Name of the stream: ``DRIFT`` for the prefix ``drift``."""
         return self.prefix.replace(".", "_").upper()
+
+    @property
+    def funding_history(self) -> str:
+        """Name of the stream that keeps funding longer than the rest: ``DRIFT_FUNDING_HISTORY``."""
+        return f"{self.stream}_FUNDING_HISTORY"
 
     def bucket(self, kind: Kind) -> str:
         """Name of a kind's key-value bucket: ``drift_funding``."""
@@ -77,7 +87,7 @@ class Topology:
             "max_age": self.max_age_s * _NS,
             "max_bytes": self.max_bytes,
             "max_msg_size": MAX_MESSAGE_BYTES + 4096,
-            "duplicate_window": 120 * _NS,
+            "duplicate_window": min(_DUPLICATE_WINDOW_S, self.max_age_s or _DUPLICATE_WINDOW_S) * _NS,
             "allow_direct": True,
             "allow_msg_ttl": True,
             "num_replicas": self.replicas,
@@ -111,6 +121,28 @@ class Topology:
             ],
         }
 
+    def funding_history_config(self) -> dict[str, Any]:
+        """The funding events of the stream once more, under the same subjects, with limits of their own."""
+        return {
+            "name": self.funding_history,
+            "description": "drift-bus: every change of funding, kept longer than the stream keeps it",
+            "retention": "limits",
+            "discard": "old",
+            "storage": "file",
+            "max_age": self.funding_max_age_s * _NS,
+            "max_bytes": self.funding_max_bytes,
+            "max_msg_size": MAX_MESSAGE_BYTES + 4096,
+            "duplicate_window": min(_DUPLICATE_WINDOW_S, self.funding_max_age_s or _DUPLICATE_WINDOW_S) * _NS,
+            "allow_direct": True,
+            "allow_msg_ttl": True,
+            "num_replicas": self.replicas,
+            "sources": [{"name": self.stream, "filter_subject": self.subjects.of_kind("funding")}],
+        }
+
     def configs(self) -> list[dict[str, Any]]:
-        """The stream, then its buckets, in the order of their creation."""
-        return [self.stream_config(), *(self.bucket_config(kind) for kind in KINDS)]
+        """The stream, its buckets and the funding history, in the order of their creation."""
+        return [
+            self.stream_config(),
+            *(self.bucket_config(kind) for kind in KINDS),
+            self.funding_history_config(),
+        ]
