@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from benchmarks import acks, decode, latency, recovery, soak, start, throughput
+from benchmarks import acks, decode, engines, latency, recovery, soak, start, throughput
 from benchmarks.processes import WorkerFailed
 from benchmarks.table import Progress, Report, show
 
@@ -28,6 +28,7 @@ _BENCHES: Final[dict[str, tuple[_Measure, str]]] = {
     "throughput": (throughput.measure, "updates a second, from decoding alone to acknowledged events"),
     "latency": (latency.measure, "notification sent to engine callback, beside bare NATS"),
     "acks": (acks.measure, "notification sent to JetStream's acknowledgement, beside bare NATS"),
+    "engines": (engines.measure, "1, 8, 64 engines beside stock DriftClients: what the node is asked, CPU, latency"),
     "recovery": (recovery.measure, "each fault: noticed when, right again when, what the node was asked"),
     "start": (start.measure, "first data in a new engine, and from a new publisher"),
 }

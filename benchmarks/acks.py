@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from base64 import b64decode
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
-
-import orjson
 
 from benchmarks.figures import Percentiles, median_of, pair, percentiles_ms, ratios_of
 from benchmarks.floor_run import play_floor
 from benchmarks.processes import Worker
 from benchmarks.scene import at_each_rate, running_scene, window
 from benchmarks.table import Progress, Report, Table
-from benchmarks.traffic import read_departures
+from benchmarks.traffic import contents_sent, read_departures
 
 __all__ = ["measure"]
 
@@ -60,7 +56,7 @@ async def _one_run(rate: int, folder: Path) -> _Run:
         await asyncio.sleep(_LAST_ACKS_S)
         last = await scene.publisher.finish()
         await scene.node.finish()
-    sent = _sent(departures, begin_ns, end_ns)
+    sent = contents_sent(departures, begin_ns, end_ns)
     samples, unmatched = _match(sent, acks)
     notifications = [entry for entry in read_departures(departures) if begin_ns <= entry.sent_ns < end_ns]
     _, floor_ack, floor_cpu = await play_floor(notifications, folder / "schedule", subscribed=False)
@@ -82,16 +78,6 @@ async def _one_run(rate: int, folder: Path) -> _Run:
 async def _counts(publisher: Worker) -> dict[str, int]:
     counts: dict[str, int] = (await publisher.ask())["counts"]
     return counts
-
-
-def _sent(departures: Path, begin_ns: int, end_ns: int) -> dict[tuple[str, str], int]:
-    """When each content left the node, of what left it in the window."""
-    sent: dict[tuple[str, str], int] = {}
-    for line in departures.read_bytes().splitlines():
-        sent_ns, address, _, data = orjson.loads(line)
-        if begin_ns <= sent_ns < end_ns:
-            sent.setdefault((address, hashlib.blake2b(b64decode(data), digest_size=16).hexdigest()), sent_ns)
-    return sent
 
 
 def _match(sent: dict[tuple[str, str], int], acks: Path) -> tuple[list[tuple[int, int, int]], int]:

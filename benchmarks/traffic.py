@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ __all__ = [
     "Key",
     "MessageBasket",
     "Notification",
+    "contents_sent",
     "journeys",
     "keys_shown",
     "keys_told",
@@ -81,6 +83,16 @@ def read_departures(path: Path) -> list[Notification]:
         sizes = [(message.subject, len(message.payload)) for message in basket.messages]
         notifications.append(Notification(sent_ns, list(keys_told(store, touched)), sizes))
     return notifications
+
+
+def contents_sent(departures: Path, begin_ns: int, end_ns: int) -> dict[tuple[str, str], int]:
+    """When each content, by address and digest of its bytes, left the node first, of what left it in the window."""
+    sent: dict[tuple[str, str], int] = {}
+    for line in departures.read_bytes().splitlines():
+        sent_ns, address, _, data = orjson.loads(line)
+        if begin_ns <= sent_ns < end_ns:
+            sent.setdefault((address, hashlib.blake2b(b64decode(data), digest_size=16).hexdigest()), sent_ns)
+    return sent
 
 
 def keys_told(store: AccountStore, touched: Touched) -> Iterator[Key]:
