@@ -7,14 +7,14 @@ import contextlib
 import logging
 import time
 from collections import Counter, deque
+from collections.abc import Iterator
 from typing import Final
 
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from drift_publisher.lanes import Ack, Lane, Message, parse_ack
+from drift_publisher.nats_client import NatsClient, hpub
 
 __all__ = ["Bus"]
 
@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 _ACK_TIMEOUT_S: Final = 2.0
 _LOOK_EVERY_S: Final = 0.25
 _MOST_REPORTS: Final = 1000
+_MOST_AT_ONCE: Final = 256
 _full_jitter: Final = wait_random_exponential(multiplier=0.2, max=5.0)
 
 
@@ -42,7 +43,7 @@ class Bus:
         ack_seconds: Time from sending to acknowledgement of the last messages.
     """
 
-    def __init__(self, nats: Client) -> None:
+    def __init__(self, nats: NatsClient) -> None:
         self.counts: Counter[str] = Counter()
         self.ack_seconds: deque[float] = deque(maxlen=4096)
         self._nats = nats
@@ -72,7 +73,7 @@ class Bus:
 
     async def run(self) -> None:
         """Sends, until cancelled."""
-        acks = await self._nats.subscribe(f"{self._inbox}.*.*", cb=self._on_ack)
+        acks = await self._nats.hear_replies(self._inbox, self._on_ack)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._send_outbox(), name="bus-sender")
@@ -102,33 +103,35 @@ class Bus:
             await self._wake.wait()
             self._wake.clear()
             while self._outbox and self._nats.is_connected:
-                await self._send(*self._outbox.popleft())
+                await self._nats.send(b"".join(self._next_frames()))
 
-    async def _send(self, lane: Lane, message: Message) -> None:
+    def _next_frames(self) -> Iterator[bytes]:
+        """Takes messages from the outbox, notes them as sent and renders them; gives up what is stale by now."""
         now = time.monotonic()
-        lane.queued -= 1
-        if now > message.expires_at:
-            self._give_up(lane, "stale")
-            return
-        serial = lane.note_sent(message, now)
-        reply = f"{self._inbox}.{lane.number}.{serial}"
-        try:
-            await self._nats.publish(message.subject, message.payload, reply=reply, headers=message.headers)
-        except NatsError as error:
-            self._report(f"{message.subject}: not sent: {type(error).__name__}: {error}")
+        for _ in range(min(len(self._outbox), _MOST_AT_ONCE)):
+            lane, message = self._outbox.popleft()
+            lane.queued -= 1
+            if now > message.expires_at:
+                self._give_up(lane, "stale")
+            elif len(message.payload) > self._nats.max_payload:
+                self._report(f"{message.subject}: not sent: {len(message.payload)} bytes are over the server's limit")
+                self._give_up(lane, "refused")
+            else:
+                reply = f"{self._inbox}.{lane.number}.{lane.note_sent(message, now)}"
+                yield hpub(message.subject, reply, message.headers, message.payload)
 
-    async def _on_ack(self, reply: Msg) -> None:
-        *_, number, serial = reply.subject.split(".")
-        lane = self._by_number[int(number)]
-        message, sent_at = lane.sent.get(int(serial), (None, 0.0))
+    def _on_ack(self, sent_as: bytes, data: bytes, status: str | None) -> None:
+        number, _, serial = sent_as.partition(b".")
+        lane, serial_number = self._by_number[int(number)], int(serial)
+        message, sent_at = lane.sent.get(serial_number, (None, 0.0))
         if message is None:
             return
-        ack = parse_ack(reply.data, (reply.headers or {}).get("Status"))
+        ack = parse_ack(data, status)
         if ack.error:
             self._refused(message, ack)
-            lane.sent[int(serial)] = (message, float("-inf"))
+            lane.sent[serial_number] = (message, float("-inf"))
             return
-        del lane.sent[int(serial)]
+        del lane.sent[serial_number]
         self._stored(lane, message, ack, sent_at)
 
     def _stored(self, lane: Lane, message: Message, ack: Ack, sent_at: float) -> None:

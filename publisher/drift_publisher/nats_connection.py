@@ -8,10 +8,10 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
-from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from drift_publisher.errors import NatsUnavailable
+from drift_publisher.nats_client import NatsClient
 from drift_publisher.redact import redact, redact_url
 
 __all__ = ["connect_nats"]
@@ -25,7 +25,7 @@ _CLOSE_S: Final = 5.0
 @contextlib.asynccontextmanager
 async def connect_nats(
     servers: Sequence[str], *, name: str, timeout_s: float, reconnected: asyncio.Event
-) -> AsyncIterator[Client]:
+) -> AsyncIterator[NatsClient]:
     """Connects, trying again for ``timeout_s``; reconnects for ever after that.
 
     Args:
@@ -37,7 +37,7 @@ async def connect_nats(
     Raises:
         NatsUnavailable: no server answered in time.
     """
-    client = Client()
+    client = NatsClient()
     where = ", ".join(redact_url(url) for url in servers)
     try:
         async with asyncio.timeout(timeout_s):
@@ -53,13 +53,13 @@ async def connect_nats(
         await _close(client)
 
 
-async def _close(client: Client) -> None:
+async def _close(client: NatsClient) -> None:
     with contextlib.suppress(NatsError, TimeoutError):
         async with asyncio.timeout(_CLOSE_S):
             await client.close()
 
 
-async def _connect(client: Client, servers: list[str], name: str, reconnected: asyncio.Event) -> None:
+async def _connect(client: NatsClient, servers: list[str], name: str, reconnected: asyncio.Event) -> None:
     said: set[str] = set()
 
     async def on_error(error: Exception) -> None:

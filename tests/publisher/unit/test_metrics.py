@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from nats.aio.client import Client
 from prometheus_client import CollectorRegistry, generate_latest
 
 from drift_publisher.bus import Bus
@@ -13,6 +12,7 @@ from drift_publisher.chain import Chain
 from drift_publisher.endpoints import Endpoint, EndpointPool
 from drift_publisher.lag import LagLimits
 from drift_publisher.metrics import PublisherCollector
+from drift_publisher.nats_client import NatsClient
 from drift_publisher.profiles import DRIFT_V2
 from drift_publisher.rpc import RpcClient
 
@@ -29,7 +29,8 @@ async def chain() -> AsyncIterator[Chain]:
     async with (
         RpcClient(pool) as rpc,
         Chain(
-            DRIFT_V2, pool, rpc, markets=(), mode="websocket", poll_every_s=1.0, silence_s=5.0, limits=limits,
+            DRIFT_V2, pool, rpc, markets=(), mode="websocket", poll_every_s=1.0, silence_s=5.0, quiet_s=30.0,
+            limits=limits,
             on_update=lambda _: None,
         ) as chain,
     ):  # fmt: skip
@@ -38,7 +39,7 @@ async def chain() -> AsyncIterator[Chain]:
 
 @pytest.fixture
 def registry(chain: Chain) -> CollectorRegistry:
-    bus = Bus(Client())
+    bus = Bus(NatsClient())
     bus.counts.update(stored=7, refused=2)
     registry = CollectorRegistry()
     registry.register(PublisherCollector(chain, bus))
