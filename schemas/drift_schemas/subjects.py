@@ -52,6 +52,11 @@ class Subjects:
         return f"{self.prefix}.ctl.epoch"
 
     @property
+    def confirmed(self) -> str:
+        """The stored journal of what the publisher confirmed, for re-assertions leave the history."""
+        return f"{self.prefix}.ctl.confirmed"
+
+    @property
     def everything(self) -> str:
         """Wildcard over every public subject."""
         return f"{self.prefix}.>"
