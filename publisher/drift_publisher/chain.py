@@ -17,9 +17,9 @@ from solders.keypair import Keypair
 
 from drift_publisher.account_subscriber import StoreAccountSubscriber
 from drift_publisher.endpoints import EndpointPool
-from drift_publisher.errors import RpcUnavailable, SettingsError, UnknownMarket
+from drift_publisher.errors import AccountRefused, RpcUnavailable, SettingsError, UnknownMarket
 from drift_publisher.http_transport import BudgetTransport
-from drift_publisher.lag import LagLimits
+from drift_publisher.lag import LagLimits, lag_of
 from drift_publisher.polling import Poller
 from drift_publisher.profile import ProgramProfile
 from drift_publisher.rpc import RpcClient, RpcRefused
@@ -55,6 +55,7 @@ class Chain:
         mode: ``websocket`` polls only while no socket can be had; ``polling`` opens none.
         poll_every_s: Pause between two reads while polling.
         silence_s: Longest time without a new slot.
+        quiet_s: Shortest silence of one subscription that is looked into.
         limits: How far a node may lag.
         on_update: Called with what each update touched.
     """
@@ -69,6 +70,7 @@ class Chain:
         mode: Literal["websocket", "polling"],
         poll_every_s: float,
         silence_s: float,
+        quiet_s: float,
         limits: LagLimits,
         on_update: Callable[[Touched], None],
     ) -> None:
@@ -84,9 +86,15 @@ class Chain:
         self._mode = mode
         self._on_update = on_update
         self._live_at = time.monotonic()
-        self._websocket = WebSocketSource(pool, rpc, self.status, self._addresses, limits)
+        self._websocket = WebSocketSource(pool, rpc, self.status, self._addresses, limits, quiet_s)
         self._poller = Poller(
-            rpc, self.status, self._addresses, self._deliver_discovered, every_s=poll_every_s, wanted=self._should_poll
+            rpc,
+            self.status,
+            self._addresses,
+            self._deliver_discovered,
+            every_s=poll_every_s,
+            wanted=self._should_poll,
+            lag=self._lag,
         )
         self.client = self._drift_client()
 
@@ -129,6 +137,9 @@ class Chain:
         if self.status.state == "live":
             self._live_at = time.monotonic()
         return self._mode == "polling" or time.monotonic() - self._live_at > _POLL_AFTER_S
+
+    async def _lag(self, slot: int) -> str:
+        return await lag_of(self._rpc, self.pool, self.pool.current, slot, self._limits)
 
     async def _return_to_first_endpoint(self) -> None:
         while True:
@@ -179,6 +190,10 @@ class Chain:
         self._websocket.follow(Subscriptions())
 
     def _deliver(self, update: AccountUpdate) -> None:
+        if self.status.is_from_the_future(update.slot):
+            ahead = f"slot {update.slot} while the chain is at {self.status.slot}"
+            self.store.report(update.address, AccountRefused("slot from the future", ahead))
+            return
         touched = self.store.apply(update)
         if touched.new_oracles or touched.unused_oracles:
             self._follow()

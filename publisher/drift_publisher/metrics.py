@@ -77,6 +77,9 @@ class PublisherCollector(Collector):
         yield GaugeMetricFamily("drift_rpc_sockets", "Sockets open to the endpoint.", value=status.sockets)
         yield GaugeMetricFamily("drift_rpc_subscriptions", "Subscriptions on them.", value=status.subscriptions)
         yield CounterMetricFamily("drift_subscription_failures", "Sockets lost.", value=status.reconnects)
+        yield CounterMetricFamily(
+            "drift_subscriptions_renewed", "Subscriptions that fell silent and were made anew.", value=status.renewed
+        )
         refused = CounterMetricFamily("drift_accounts_refused", "Accounts refused, by reason.", labels=["reason"])
         for reason, count in store.refused.items():
             refused.add_metric([reason], count)

@@ -16,6 +16,7 @@ __all__ = ["Poller"]
 
 _log = logging.getLogger(__name__)
 _DISCOVER_EVERY_S: Final = 60.0
+_JUDGE_EVERY_S: Final = 60.0
 
 
 class Poller:
@@ -28,6 +29,7 @@ class Poller:
         discover: Reads the markets anew and delivers them, so that new ones are found.
         every_s: Pause between two reads.
         wanted: Whether to poll now.
+        lag: Says how the node that answers with this slot lags; an empty string where it does not.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Poller:
         *,
         every_s: float,
         wanted: Callable[[], bool],
+        lag: Callable[[int], Awaitable[str]],
     ) -> None:
         self._rpc = rpc
         self._status = status
@@ -46,7 +49,9 @@ class Poller:
         self._discover = discover
         self._every_s = every_s
         self._wanted = wanted
+        self._lag = lag
         self._discover_at = time.monotonic() + _DISCOVER_EVERY_S
+        self._judge_at = 0.0
         self._is_in_trouble = False
 
     async def run(self, deliver: Deliver) -> None:
@@ -65,11 +70,17 @@ class Poller:
             self._discover_at = time.monotonic() + _DISCOVER_EVERY_S
             await self._discover(deliver)
         updates = await self._rpc.accounts(self._known_addresses())
+        slot = max((update.slot for update in updates), default=0)
+        lag = await self._lag_now_and_then(slot)
         if not self._wanted():
+            return
+        if lag:
+            self._rpc.blame(lag, at_once=True)
+            self._trouble(lag)
             return
         for update in updates:
             deliver(update)
-        if updates and self._status.note_slot(max(update.slot for update in updates)):
+        if not self._status.is_from_the_future(slot) and self._status.note_slot(slot):
             if self._status.state != "polling":
                 _log.warning(
                     "%s: polling every %g s (%s)", self._rpc.name, self._every_s, self._status.reason or "as set"
@@ -81,6 +92,13 @@ class Poller:
             why = f"no new slot for {self._status.silence_s:g} s"
             self._rpc.blame(why)
             self._trouble(why)
+
+    async def _lag_now_and_then(self, slot: int) -> str:
+        if not slot or time.monotonic() < self._judge_at:
+            return ""
+        lag = await self._lag(slot)
+        self._judge_at = time.monotonic() + (0.0 if lag else _JUDGE_EVERY_S)
+        return lag
 
     def _trouble(self, why: str) -> None:
         self._is_in_trouble = True

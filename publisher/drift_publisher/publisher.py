@@ -86,6 +86,7 @@ class Publisher:
                     mode=settings.source,
                     poll_every_s=settings.poll_every_s,
                     silence_s=settings.slot_silence_s,
+                    quiet_s=settings.subscription_silence_s,
                     limits=LagLimits(settings.max_lag_slots, settings.max_lag_s),
                     on_update=self._on_update,
                 )

@@ -114,9 +114,9 @@ class RpcClient:
             return None
         return answer if isinstance(answer, int) else None
 
-    def blame(self, why: str) -> None:
-        """The endpoint in use answers, and what it answers is of no use."""
-        self._pool.failed(self._pool.current, why)
+    def blame(self, why: str, *, at_once: bool = False) -> None:
+        """The endpoint in use answers, and what it answers is of no use; ``at_once`` leaves it now."""
+        self._pool.failed(self._pool.current, why, at_once=at_once)
 
     async def call(self, method: str, params: list[Any]) -> Any:
         """Makes one JSON-RPC call and returns its result; retries what may pass, with full jitter.

@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from drift_publisher.redact import redact
 
 __all__ = ["AccountUpdate", "Deliver", "Source", "SourceState", "SourceStatus", "Subscriptions"]
+
+_LEAP_SLOTS: Final = 1_000
+_MOST_SLOTS_PER_S: Final = 10
 
 SourceState = Literal["connecting", "live", "polling", "stalled", "stopped"]
 
@@ -56,6 +59,7 @@ class SourceStatus:
 
     Attributes:
         silence_s: Longest time without a new slot before the source counts as stalled.
+        renewed: Subscriptions that fell silent and were made anew.
     """
 
     silence_s: float = 5.0
@@ -67,6 +71,7 @@ class SourceStatus:
     sockets: int = 0
     subscriptions: int = 0
     reconnects: int = 0
+    renewed: int = 0
 
     @property
     def is_alive(self) -> bool:
@@ -76,6 +81,16 @@ class SourceStatus:
     def silent_for_s(self) -> float:
         """Seconds since the last new slot; endless before the first."""
         return time.monotonic() - self.slot_at if self.slot_at else float("inf")
+
+    def is_from_the_future(self, slot: int) -> bool:
+        """It is further ahead than the chain can have come since the last slot.
+
+        Taken in, it would make every true slot after it look old.
+        """
+        if self.slot_at_ns is None:
+            return False
+        since_s = max(self.silent_for_s(), (time.time_ns() - self.slot_at_ns) / 1e9)
+        return slot - self.slot > _LEAP_SLOTS + _MOST_SLOTS_PER_S * since_s
 
     def note_slot(self, slot: int) -> bool:
         """Takes a slot in; says whether it is a new one."""

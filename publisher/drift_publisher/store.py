@@ -90,7 +90,7 @@ class AccountStore:
         newest = max(known.slot if known else 0, self._doubtful.get(update.address, 0))
         if update.slot < newest:
             went_back = f"slot {update.slot} after slot {newest}"
-            self._report(update.address, AccountRefused("slot went backwards", went_back))
+            self.report(update.address, AccountRefused("slot went backwards", went_back))
             return _NOTHING
         if update.address in self._users:
             return self._apply_oracle(update, known)
@@ -106,6 +106,13 @@ class AccountStore:
             return self._refuse(update, refused)
         self._doubtful.pop(update.address, None)
         return touched
+
+    def report(self, address: str, refused: AccountRefused) -> None:
+        """Counts a refusal, and logs the first of its kind for this account."""
+        self.refused[refused.reason] += 1
+        if (address, refused.reason) not in self._reported:
+            self._reported.add((address, refused.reason))
+            _log.warning("account %s (%s): refused, %s: %s", address, self._role(address), refused.reason, refused)
 
     def oracle(self, market: PerpMarket | SpotMarket) -> OraclePrice | None:
         """The market's oracle reading; ``None`` where its account is missing or was refused."""
@@ -254,19 +261,13 @@ class AccountStore:
                 raise AccountRefused("oracle source", f"oracle source {source} is unknown to {self.profile.name}")
             return read_oracle(format_, version.owner, version.data)
         except AccountRefused as refused:
-            self._report(address, refused)
+            self.report(address, refused)
             return None
 
     def _refuse(self, update: AccountUpdate, refused: AccountRefused) -> Touched:
         self._doubtful[update.address] = update.slot
-        self._report(update.address, refused)
+        self.report(update.address, refused)
         return _NOTHING
-
-    def _report(self, address: str, refused: AccountRefused) -> None:
-        self.refused[refused.reason] += 1
-        if (address, refused.reason) not in self._reported:
-            self._reported.add((address, refused.reason))
-            _log.warning("account %s (%s): refused, %s: %s", address, self._role(address), refused.reason, refused)
 
     def _role(self, address: str) -> str:
         users = [market.name for key in sorted(self._users.get(address, ())) if (market := self.market(key))]

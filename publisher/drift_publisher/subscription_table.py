@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final, Literal, NamedTuple
 
 import orjson
@@ -61,6 +61,10 @@ class SubscriptionTable:
         kept = set(_requests(wanted))
         return [number for number, request in self._confirmed.items() if request not in kept]
 
+    def numbers_of(self, requests: Collection[Request]) -> list[int]:
+        """Numbers of those among these subscriptions that are confirmed."""
+        return [number for number, request in self._confirmed.items() if request in requests]
+
     def open(self, request: Request) -> str:
         """Notes the request and returns the message that makes it."""
         number = self._take_id()
@@ -95,11 +99,12 @@ class SubscriptionTable:
         if not isinstance(number, int):
             raise SubscriptionRefused(f"{_METHODS[request.kind]} answered with no number")
         self._confirmed[number] = request
-        if not self._waiting:
-            self.all_confirmed.set()
         ready = [message for message in self._early if message["params"]["subscription"] == number]
         for message in ready:
             self._early.remove(message)
+        if not self._waiting:
+            self.all_confirmed.set()
+            self._early.clear()
         return ready
 
     def request_of(self, subscription: int, message: dict[str, Any]) -> Request | None:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from base64 import b64decode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import orjson
@@ -19,6 +19,7 @@ from drift_publisher.endpoints import Endpoint, EndpointPool
 from drift_publisher.errors import RpcUnavailable
 from drift_publisher.http_transport import retry_after_s
 from drift_publisher.lag import LagLimits, lag_of
+from drift_publisher.quiet import QuietSubscriptions
 from drift_publisher.redact import redact
 from drift_publisher.rpc import RpcClient, RpcRefused
 from drift_publisher.source import AccountUpdate, Deliver, SourceStatus, Subscriptions
@@ -72,6 +73,7 @@ class WebSocketSource:
         status: What this source tells about itself.
         known_addresses: The accounts to read after a connect.
         limits: How far a node may lag.
+        quiet_s: Shortest silence of one subscription that is looked into.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class WebSocketSource:
         status: SourceStatus,
         known_addresses: Callable[[], Sequence[str]],
         limits: LagLimits,
+        quiet_s: float = 30.0,
     ) -> None:
         self.status = status
         self._pool = pool
@@ -89,6 +92,8 @@ class WebSocketSource:
         self._limits = limits
         self._wanted = Subscriptions()
         self._table = SubscriptionTable(rpc.commitment)
+        self._quiet = QuietSubscriptions(quiet_s)
+        self._quiet_look_s = quiet_s / 3
         self._changed = asyncio.Event()
         self._first_slot = asyncio.Event()
         logging.getLogger("websockets").setLevel(logging.WARNING)
@@ -144,22 +149,21 @@ class WebSocketSource:
             self.status.sockets = 1
             stack.callback(self._forget_socket)
             self._table.clear()
+            self._quiet.clear()
             self._first_slot.clear()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._read(socket, endpoint, deliver, backoff), name="websocket-reader")
                 tasks.create_task(self._subscribe(socket, endpoint, deliver), name="websocket-subscriber")
                 tasks.create_task(self._watch_lag(endpoint), name="websocket-lag")
+                tasks.create_task(self._renew_quiet(socket, endpoint), name="websocket-quiet")
                 tasks.create_task(self._leave_when_replaced(), name="websocket-endpoint")
 
     async def _subscribe(self, socket: ClientConnection, endpoint: Endpoint, deliver: Deliver) -> None:
         """Sends what is wanted, waits for every confirmation, reads all accounts once; again on every change."""
         while True:
             self._changed.clear()
-            messages = [self._table.close(number) for number in self._table.superfluous(self._wanted)]
-            messages += [self._table.open(request) for request in self._table.missing(self._wanted)]
-            for message in messages:
-                endpoint.traffic.bytes_out += len(message)
-                await socket.send(message)
+            await self._send(socket, endpoint, map(self._table.close, self._table.superfluous(self._wanted)))
+            await self._send(socket, endpoint, map(self._table.open, self._table.missing(self._wanted)))
             async with asyncio.timeout(_CONFIRMATION_S):
                 await self._table.all_confirmed.wait()
             self.status.subscriptions = len(self._table)
@@ -172,6 +176,21 @@ class WebSocketSource:
             self.status.state, self.status.reason = "live", ""
             self._pool.worked(endpoint)
             await self._changed.wait()
+
+    async def _send(self, socket: ClientConnection, endpoint: Endpoint, messages: Iterable[str]) -> None:
+        for message in list(messages):
+            endpoint.traffic.bytes_out += len(message)
+            await socket.send(message)
+
+    async def _renew_quiet(self, socket: ClientConnection, endpoint: Endpoint) -> None:
+        """Ends subscriptions that fell silent; they are made anew, and what was missed is read."""
+        while True:
+            await asyncio.sleep(self._quiet_look_s)
+            if quiet := self._quiet.take(time.monotonic()):
+                _log.info("%s: %d subscriptions fell silent, making them anew", endpoint.name, len(quiet))
+                self.status.renewed += len(quiet)
+                await self._send(socket, endpoint, map(self._table.close, self._table.numbers_of(quiet)))
+                self._changed.set()
 
     async def _watch_lag(self, endpoint: Endpoint) -> None:
         """Asks whether the node keeps up, whenever its slots come slowly."""
@@ -233,7 +252,11 @@ class WebSocketSource:
             return False
         result = params["result"]
         if request.kind == "slot":
-            return self.status.note_slot(int(result["slot"]))
+            slot = int(result["slot"])
+            if self.status.is_from_the_future(slot):
+                raise SocketLost(f"slot {slot} after slot {self.status.slot}: no chain is that fast")
+            return self.status.note_slot(slot)
+        self._quiet.heard(request, time.monotonic())
         value = result["value"]
         address = value["pubkey"] if request.kind == "program" else request.target
         account = value["account"] if request.kind == "program" else value

@@ -23,6 +23,8 @@ class FaultKind(StrEnum):
     CLOSE_AFTER_ACCEPT = "close_after_accept"
     CLOSE_AFTER_MESSAGES = "close_after_messages"
     SLOT_BACKWARDS = "slot_backwards"
+    SLOT_FROM_THE_FUTURE = "slot_from_the_future"
+    DEAF_SUBSCRIPTION = "deaf_subscription"
     SLOT_STUCK = "slot_stuck"
     MISSING_ACCOUNT = "missing_account"
     GARBAGE_ACCOUNT = "garbage_account"

@@ -63,7 +63,12 @@ class Node:
         if backwards is not None and address in self._past:
             return self.slot - backwards.slots, self._past[address]
         account = self.view(address)
-        return None if account is None else (self.slot, account)
+        return None if account is None else (self.slot + self.slots_ahead(address), account)
+
+    def slots_ahead(self, address: str | None = None) -> int:
+        """How far the slot of a notification is to lie in the future: of the heartbeat, or of this account."""
+        fault = self.faults.holds(FaultKind.SLOT_FROM_THE_FUTURE, pubkeys=[] if address is None else [address])
+        return 0 if fault is None or fault.pubkey != address else fault.slots
 
     def _bend(self, address: str, account: Account) -> Account | None:
         for kind in ACCOUNT_FAULTS:

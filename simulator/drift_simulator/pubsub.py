@@ -10,7 +10,7 @@ import orjson
 
 from .encoding import AccountForm, Filter, account_json, parse_filters, parse_form
 from .errors import RpcError, invalid_params, invalid_request, method_not_found, parse_error
-from .faults import FaultKind
+from .faults import Fault, FaultKind
 from .ledger import Account
 from .node import Node
 from .params import address_param, addresses_in, options_param
@@ -25,7 +25,12 @@ _ANY: Final = ""
 
 @dataclass
 class Subscription:
-    """One subscription of one socket. ``key`` is the address, program or signature it is about."""
+    """One subscription of one socket.
+
+    Attributes:
+        key: The address, program or signature it is about.
+        is_deaf: The node has forgotten it, and has not said so.
+    """
 
     number: int
     kind: str
@@ -33,6 +38,7 @@ class Subscription:
     socket: Socket
     form: AccountForm = field(default_factory=lambda: AccountForm("base64"))
     filters: list[Filter] = field(default_factory=list)
+    is_deaf: bool = False
 
 
 _Group = dict[int, Subscription]
@@ -54,6 +60,7 @@ class PubSub:
         }
         node.cluster.ledger.listen(self._on_write)
         node.cluster.transactions.listen(self._on_transaction)
+        node.faults.listen(self._on_fault)
 
     def handle(self, socket: Socket, text: str | bytes) -> None:
         """Answer one frame of a client."""
@@ -97,6 +104,7 @@ class PubSub:
         backwards = self._node.faults.holds(FaultKind.SLOT_BACKWARDS)
         if backwards is not None and backwards.pubkey is None:
             slot -= backwards.slots
+        slot += self._node.slots_ahead()
         result = b'{"parent":%d,"root":%d,"slot":%d}' % (slot - 1, slot - _ROOT_DEPTH, slot)
         for subscription in list(subscribers.values()):
             self._notify(subscription, b"slotNotification", result)
@@ -173,6 +181,11 @@ class PubSub:
                 )
                 self._notify(subscription, b"programNotification", result, address)
 
+    def _on_fault(self, fault: Fault, begins: bool) -> None:
+        if fault.kind == FaultKind.DEAF_SUBSCRIPTION and begins:
+            for subscription in self._by_kind["account"].get(str(fault.pubkey), {}).values():
+                subscription.is_deaf = True
+
     def _on_transaction(self, transaction: ChainTransaction) -> None:
         context = b'{"context":{"slot":%d},"value":' % transaction.slot
         logs = self._by_kind["logs"]
@@ -186,6 +199,8 @@ class PubSub:
             self._end(subscription)
 
     def _notify(self, subscription: Subscription, method: bytes, result: bytes, address: str = "") -> None:
+        if subscription.is_deaf:
+            return
         frame = b'{"jsonrpc":"2.0","method":"%b","params":{"result":%b,"subscription":%d}}' % (
             method,
             result,

@@ -16,6 +16,7 @@ from nats.aio.msg import Msg
 
 from drift_bus.nats_server import LocalNatsServer
 from drift_publisher import Publisher, PublisherSettings
+from drift_publisher.chain import Chain
 from drift_schemas import (
     REASSERTION_HEADER,
     Kind,
@@ -28,7 +29,13 @@ from drift_schemas import (
 from drift_simulator import Simulator
 from tests.support.wait import wait_until
 
-__all__ = ["BusReader", "bus_reader", "keys_of", "running_publisher"]
+__all__ = ["BusReader", "bus_reader", "chain_of", "keys_of", "running_publisher"]
+
+
+def chain_of(publisher: Publisher) -> Chain:
+    """The chain of a publisher that has started."""
+    assert publisher.chain is not None
+    return publisher.chain
 
 
 @contextlib.asynccontextmanager

@@ -10,10 +10,9 @@ import pytest
 
 from drift_bus.nats_server import LocalNatsServer
 from drift_publisher import Publisher
-from drift_publisher.chain import Chain
 from drift_simulator import Fault, Simulator, SimulatorConfig
 from tests.publisher.integration.truth import Truth
-from tests.support.publishing import bus_reader, running_publisher
+from tests.support.publishing import bus_reader, chain_of, running_publisher
 from tests.support.wait import wait_until
 
 
@@ -24,12 +23,7 @@ async def second() -> AsyncIterator[Simulator]:
         yield simulator
 
 
-def chain_of(publisher: Publisher) -> Chain:
-    assert publisher.chain is not None
-    return publisher.chain
-
-
-async def _live(publisher: Publisher, timeout_s: float = 20.0) -> None:
+async def _live(publisher: Publisher, timeout_s: float = 45.0) -> None:
     status = chain_of(publisher).status
     await wait_until(lambda: status.state == "live", timeout_s, "the socket is live")
 
@@ -50,7 +44,7 @@ async def test_a_start_under_a_fault_ends_up_right(sim: Simulator, nats_server: 
     truth = Truth(sim)
     sim.faults.inject(fault)
     async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server) as publisher:
-        await _live(publisher, 30)
+        await _live(publisher)
         await truth.arrives(bus)
         assert sim.counters.sockets_open == 1
         assert sim.counters.connection_attempts <= 8
@@ -73,7 +67,7 @@ async def test_a_reconnect_under_a_fault_ends_up_right(
         sim.faults.inject(fault)
         sim.faults.inject(Fault(kind="close_after_messages", messages=1, count=1))
         await wait_until(lambda: chain_of(publisher).status.reconnects)
-        await _live(publisher, 30)
+        await _live(publisher)
         await truth.arrives(bus)
 
 
@@ -89,7 +83,7 @@ async def test_a_peer_that_vanishes_during_the_subscription_is_given_up(
         await wait_until(lambda: chain_of(publisher).status.reconnects, what="it is given up")
         assert chain_of(publisher).status.state != "live"
         sim.faults.clear()
-        await _live(publisher, 30)
+        await _live(publisher)
         await truth.arrives(bus)
 
 
@@ -106,7 +100,7 @@ async def test_a_refresh_that_is_throttled_is_waited_for(sim: Simulator, nats_se
         with pytest.raises(AssertionError, match="too early"):
             await wait_until(lambda: status.state in ("live", "polling"), lasts_s - 1, "too early")
         assert sim.counters.http_posts - posts <= 20 + 8 * lasts_s
-        await _live(publisher, 30)
+        await _live(publisher)
         await truth.arrives(bus)
 
 
@@ -143,7 +137,7 @@ async def test_accounts_in_another_form_are_no_data(
         await wait_until(lambda: status.reconnects >= 2 and "another form" in status.reason)
         assert not status.is_alive
         monkeypatch.undo()
-        await _live(publisher, 30)
+        await _live(publisher)
         await truth.arrives(bus)
 
 

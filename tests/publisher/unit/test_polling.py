@@ -53,6 +53,11 @@ class Bench:
     delivered: list[AccountUpdate] = field(default_factory=list)
     discoveries: int = 0
     is_wanted: bool = True
+    lag: str = ""
+
+    async def lag_of(self, slot: int) -> str:
+        assert slot == self.node.slot_now
+        return self.lag
 
     async def discover(self, _: Deliver) -> None:
         self.discoveries += 1
@@ -60,7 +65,13 @@ class Bench:
     @asynccontextmanager
     async def polling(self) -> AsyncIterator[None]:
         poller = Poller(
-            self.node, self.status, lambda: ["A", "B"], self.discover, every_s=0.01, wanted=lambda: self.is_wanted
+            self.node,
+            self.status,
+            lambda: ["A", "B"],
+            self.discover,
+            every_s=0.01,
+            wanted=lambda: self.is_wanted,
+            lag=self.lag_of,
         )
         task = asyncio.create_task(poller.run(self.delivered.append))
         try:
@@ -120,6 +131,27 @@ async def test_a_node_that_stands_still_is_no_proof_of_life_and_is_left(bench: B
         assert "no new slot" in bench.status.reason
         await wait_until(lambda: bench.node.pool.current is bench.node.pool.endpoints[1])
         bench.node.step = 1
+        await wait_until(lambda: bench.status.state == "polling")
+
+
+async def test_a_lagging_node_delivers_nothing_and_another_is_taken(bench: Bench) -> None:
+    bench.lag = "the node of a is 400 slots behind"
+    async with bench.polling():
+        await wait_until(lambda: bench.node.pool.current is bench.node.pool.endpoints[1])
+        assert bench.status.reason == "the node of a is 400 slots behind"
+        assert not bench.delivered
+        bench.lag = ""
+        await wait_until(lambda: bench.status.state == "polling" and bench.delivered)
+        assert bench.status.reason == ""
+
+
+async def test_a_slot_from_the_future_is_not_taken_for_the_chains(bench: Bench) -> None:
+    async with bench.polling():
+        await wait_until(lambda: bench.status.slot > 100)
+        bench.node.slot_now = 10**12
+        await wait_until(lambda: bench.status.state == "stalled")
+        assert bench.status.slot < 10**6
+        bench.node.slot_now = bench.status.slot
         await wait_until(lambda: bench.status.state == "polling")
 
 
