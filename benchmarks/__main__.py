@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from benchmarks import acks, decode, engines, latency, recovery, soak, start, throughput
+from benchmarks import acks, decode, engines, latency, memory, reads, recovery, soak, start, throughput
 from benchmarks.processes import WorkerFailed
 from benchmarks.table import Progress, Report, show
 
@@ -29,6 +29,8 @@ _BENCHES: Final[dict[str, tuple[_Measure, str]]] = {
     "latency": (latency.measure, "notification sent to engine callback, beside bare NATS"),
     "acks": (acks.measure, "notification sent to JetStream's acknowledgement, beside bare NATS"),
     "engines": (engines.measure, "1, 8, 64 engines beside stock DriftClients: what the node is asked, CPU, latency"),
+    "memory": (memory.measure, "resident memory of engine processes beside a stock DriftClient's"),
+    "reads": (reads.measure, "what one sync read takes"),
     "recovery": (recovery.measure, "each fault: noticed when, right again when, what the node was asked"),
     "start": (start.measure, "first data in a new engine, and from a new publisher"),
 }

@@ -28,6 +28,8 @@ class Scene:
     nats: LocalNatsServer
     node: Worker
     publisher: Worker
+    rpc_url: str
+    """The node's, for HTTP."""
     ready_ns: int
     """When the publisher had read every account, on the monotonic clock."""
 
@@ -46,9 +48,10 @@ async def running_scene(
         nats = await stack.enter_async_context(LocalNatsServer())
         pace = ("--updates-per-second", str(updates_per_s), *node_options)
         node = await stack.enter_async_context(running("benchmarks.node", *pace))
-        ends = ("--rpc-url", (await node.hear())["http_url"], "--nats-url", nats.url)
+        rpc_url = (await node.hear())["http_url"]
+        ends = ("--rpc-url", rpc_url, "--nats-url", nats.url)
         publisher = await stack.enter_async_context(running("benchmarks.observed", *ends, *publisher_options))
-        yield Scene(nats, node, publisher, (await publisher.hear())["ready_ns"])
+        yield Scene(nats, node, publisher, rpc_url, (await publisher.hear())["ready_ns"])
 
 
 class Window(NamedTuple):
