@@ -151,9 +151,9 @@ class DriftFeed(Reads):
         self._tasks: list[asyncio.Task[None]] = []
         self._open = False
 
-    @classmethod
+    @staticmethod
     def open_sync(
-        cls, nats_url: str | Sequence[str] = "nats://127.0.0.1:4222", **options: Unpack[FeedOptions]
+        nats_url: str | Sequence[str] = "nats://127.0.0.1:4222", **options: Unpack[FeedOptions]
     ) -> BlockingFeed:
         """Opens a feed for code without an event loop; returns when the snapshot is complete.
 
@@ -166,7 +166,7 @@ class DriftFeed(Reads):
         """
         from drift_subscribers.blocking import BlockingFeed
 
-        return BlockingFeed(cls(nats_url, **options))
+        return BlockingFeed(DriftFeed(nats_url, **options))
 
     async def __aenter__(self) -> Self:
         if self._open or self._counters.resyncs:
