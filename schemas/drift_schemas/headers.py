@@ -11,6 +11,7 @@ __all__ = [
     "REPLAY_HEADER",
     "SEQUENCE_HEADER",
     "STORED_AT_HEADER",
+    "STORED_SEQUENCE_HEADER",
     "STREAM_HEADER",
     "SUBJECT_HEADER",
     "TIME_STAMP_HEADER",
@@ -27,6 +28,9 @@ STORED_AT_HEADER: Final = "Drift-Stored-At"
 """On a message that was stored before, in another stream: nanoseconds since the epoch at which that happened first.
 
 Replay and import set it, so that a history keeps its times wherever it travels."""
+
+STORED_SEQUENCE_HEADER: Final = "Drift-Stored-Sequence"
+"""On an imported message: its place in the stream that stored it first."""
 
 TTL_HEADER: Final = "Nats-TTL"
 MSG_ID_HEADER: Final = "Nats-Msg-Id"
