@@ -23,7 +23,7 @@ from drift_publisher.lag import LagLimits, lag_of
 from drift_publisher.polling import Poller
 from drift_publisher.profile import ProgramProfile
 from drift_publisher.rpc import RpcClient, RpcRefused
-from drift_publisher.source import AccountUpdate, Deliver, Source, SourceStatus, Subscriptions
+from drift_publisher.source import AccountUpdate, Deliver, Source, SourceStatus, Subscriptions, Tap
 from drift_publisher.store import AccountStore, Touched
 from drift_publisher.websocket import WebSocketSource
 
@@ -58,6 +58,10 @@ class Chain:
         quiet_s: Shortest silence of one subscription that is looked into.
         limits: How far a node may lag.
         on_update: Called with what each update touched.
+
+    Attributes:
+        genesis: The node's genesis hash, once :meth:`cluster` has asked; ``None`` where it does not tell.
+        cluster_name: What :meth:`cluster` returned.
     """
 
     def __init__(
@@ -96,6 +100,9 @@ class Chain:
             wanted=self._should_poll,
             lag=self._lag,
         )
+        self.genesis: str | None = None
+        self.cluster_name = "unknown"
+        self._tap: Tap | None = None
         self.client = self._drift_client()
 
     async def __aenter__(self) -> Self:
@@ -111,13 +118,20 @@ class Chain:
             SettingsError: the node serves simulated data and ``claimed`` says otherwise.
         """
         try:
-            genesis = str(await self._rpc.call("getGenesisHash", []))
+            self.genesis = genesis = str(await self._rpc.call("getGenesisHash", []))
         except RpcRefused:
-            return claimed or "unknown"
+            self.cluster_name = claimed or "unknown"
+            return self.cluster_name
         known = _CLUSTERS.get(genesis)
         if known == SIMULATED and claimed not in (None, SIMULATED):
             raise SettingsError(f"the RPC node serves simulated data, which cannot be published as {claimed!r}")
-        return claimed or known or f"unknown-{genesis[:8]}"
+        self.cluster_name = claimed or known or f"unknown-{genesis[:8]}"
+        return self.cluster_name
+
+    def tap(self, tap: Tap | None) -> None:
+        """Lets ``tap`` hear every account and slot that the source tells from now on; ``None`` ends it."""
+        self._tap = tap
+        self.status.on_slot = None if tap is None else tap.slot
 
     async def run(self) -> None:
         """Feeds the store from the source, until cancelled."""
@@ -151,7 +165,7 @@ class Chain:
     async def _start(self) -> None:
         """Reads every account once; raises what keeps the publisher from starting."""
         for update in await self._discover_markets():
-            self.store.apply(update)
+            self._read_in(update)
         missing = sorted(set(self._markets) - self.store.seen_names)
         if missing:
             raise UnknownMarket(_unknown_markets(missing, self.store.seen_names))
@@ -181,7 +195,12 @@ class Chain:
 
     async def _refresh(self, addresses: Sequence[str]) -> None:
         for update in await self._rpc.accounts(addresses):
-            self.store.apply(update)
+            self._read_in(update)
+
+    def _read_in(self, update: AccountUpdate) -> None:
+        if self._tap is not None:
+            self._tap.account(update)
+        self.store.apply(update)
 
     async def _fetch(self) -> None:
         await self._refresh(self._addresses())
@@ -190,6 +209,8 @@ class Chain:
         self._websocket.follow(Subscriptions())
 
     def _deliver(self, update: AccountUpdate) -> None:
+        if self._tap is not None:
+            self._tap.account(update)
         if self.status.is_from_the_future(update.slot):
             ahead = f"slot {update.slot} while the chain is at {self.status.slot}"
             self.store.report(update.address, AccountRefused("slot from the future", ahead))
@@ -201,13 +222,15 @@ class Chain:
             self._on_update(touched)
 
     def _follow(self) -> None:
+        self._websocket.follow(self.subscriptions())
+
+    def subscriptions(self) -> Subscriptions:
+        """What is subscribed beside the slots: the markets by program or one by one, the State, every oracle."""
         single = (self.profile.state_address, *self.store.oracles())
         if self._markets:
-            self._websocket.follow(Subscriptions(accounts=(*single, *self.store.market_addresses())))
-            return
+            return Subscriptions(accounts=(*single, *self.store.market_addresses()))
         layouts = (self.profile.perp_market, self.profile.spot_market)
-        programs = tuple((self.profile.program_id, layout.discriminator) for layout in layouts)
-        self._websocket.follow(Subscriptions(programs, single))
+        return Subscriptions(tuple((self.profile.program_id, layout.discriminator) for layout in layouts), single)
 
     def _addresses(self) -> Sequence[str]:
         return [self.profile.state_address, *self.store.market_addresses(), *self.store.oracles()]

@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 from drift_publisher.redact import redact
 
-__all__ = ["AccountUpdate", "Deliver", "Source", "SourceState", "SourceStatus", "Subscriptions"]
+__all__ = ["AccountUpdate", "Deliver", "Source", "SourceState", "SourceStatus", "Subscriptions", "Tap"]
 
 _LEAP_SLOTS: Final = 1_000
 _MOST_SLOTS_PER_S: Final = 10
@@ -60,6 +60,7 @@ class SourceStatus:
     Attributes:
         silence_s: Longest time without a new slot before the source counts as stalled.
         renewed: Subscriptions that fell silent and were made anew.
+        on_slot: Hears every slot that is told, new or not.
     """
 
     silence_s: float = 5.0
@@ -72,6 +73,7 @@ class SourceStatus:
     subscriptions: int = 0
     reconnects: int = 0
     renewed: int = 0
+    on_slot: Callable[[int], None] | None = None
 
     @property
     def is_alive(self) -> bool:
@@ -94,6 +96,8 @@ class SourceStatus:
 
     def note_slot(self, slot: int) -> bool:
         """Takes a slot in; says whether it is a new one."""
+        if self.on_slot is not None:
+            self.on_slot(slot)
         if slot <= self.slot:
             return False
         self.slot, self.slot_at_ns, self.slot_at = slot, time.time_ns(), time.monotonic()
@@ -110,3 +114,13 @@ class Source(Protocol):
 
     async def run(self, deliver: Deliver) -> None:
         """Runs until cancelled, and hands each update to ``deliver``."""
+
+
+class Tap(Protocol):
+    """Hears what a source tells, before anybody judges it."""
+
+    def account(self, update: AccountUpdate) -> None:
+        """One report about an account, read or notified."""
+
+    def slot(self, slot: int) -> None:
+        """One slot."""
