@@ -70,7 +70,7 @@ class BlockingFeed(Reads):
 
     def stream_statistics(self) -> list[OpenStream]:
         """The numbers of each open stream, in the order in which they were opened."""
-        return self._feed.stream_statistics()
+        return self._background.call(self._feed.stream_statistics)
 
     @overload
     def stream(

@@ -1,4 +1,4 @@
-"""The open streams of a feed, each with what was asked for; says how they fare, to any thread."""
+"""The open streams of a feed, each with what was asked for, and how they fare."""
 
 from __future__ import annotations
 
@@ -52,6 +52,6 @@ class Roster:
         """The streams that are open, in the order in which they were opened."""
         return [
             OpenStream(number, kind, market, policy, stream.statistics())
-            for number, (known, kind, market, policy) in list(self._streams.items())
+            for number, (known, kind, market, policy) in self._streams.items()
             if (stream := known()) is not None and not stream.closed
         ]

@@ -82,7 +82,7 @@ async def test_a_stream_waits_and_a_timeout_loses_nothing(feed: BlockingFeed, bu
 
     await wait_until(lambda: in_thread(read_on))
     assert seen == [2, 3, 4]
-    assert [each.market for each in feed.stream_statistics()] == ["SOL-PERP"]
+    assert [each.market for each in await in_thread(feed.stream_statistics)] == ["SOL-PERP"]
     assert (await in_thread(stream.statistics)).delivered == 3
     await in_thread(stream.close)
     assert await in_thread(list, stream) == []
