@@ -138,11 +138,17 @@ class Connection:
 
     async def close(self) -> None:
         """Closes the line for good."""
-        self._closing = True
+        self._closing, before = True, _cancellations()
         if self._client is not None:
-            with contextlib.suppress(TimeoutError, NatsError, OSError):
+            try:
                 async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                     await self._client.close()
+            except (TimeoutError, NatsError, OSError):
+                pass
+            except asyncio.CancelledError:
+                # nats-py's own reader may wait for the same socket's end, and be cancelled there for both of us.
+                if _cancellations() > before:
+                    raise
 
     async def _connect(self, stop: stop_base) -> None:
         retrying = AsyncRetrying(

@@ -241,6 +241,20 @@ async def test_a_dead_server_takes_each_kind_away_at_its_ttl(
         await wait_until(lambda: _price(feed, MARKETS[0]) == 1, what="a confirmation brings it back")
 
 
+async def test_a_feed_closes_quietly_where_another_wait_for_its_socket_was_cancelled(
+    bus: BusWriter, nats_server: LocalNatsServer
+) -> None:
+    async with DriftFeed(nats_server.url) as feed:
+        transport = feed._connection.client._transport
+        assert transport is not None
+        waiting = asyncio.ensure_future(transport.wait_closed())  # as nats-py's reader does when the line breaks
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    assert not feed.connected
+
+
 def _price(feed: DriftFeed, market: str) -> int | None:
     event = feed.price(market)
     return None if event is None else event.oracle_price
