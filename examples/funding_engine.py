@@ -21,8 +21,19 @@ def line(funding: FundingEvent) -> str:
     return "  ".join([*parts, *(["PAUSED"] if funding.is_paused else []), f"[{funding.cluster}]"])
 
 
+async def follow(feed: DriftFeed, market: str, count: int | None = None) -> None:
+    """Prints changes until there were ``count``, or for as long as the feed is open."""
+    seen = 0
+    # Lossless: every change that the bus has stored, in order, even over a restart of the server.
+    async for funding in feed.stream("funding", market, policy=Lossless(), current=True):
+        print(line(funding), flush=True)
+        seen += 1
+        if seen == count:
+            break
+
+
 async def main() -> None:
-    """Reads the stream until it has seen enough."""
+    """Follows one market until it has seen enough."""
     arguments = argparse.ArgumentParser(description="Print the funding of one market as it changes.")
     arguments.add_argument("--nats-url", default="nats://127.0.0.1:4222")
     arguments.add_argument("--market", default="SOL-PERP")
@@ -32,13 +43,7 @@ async def main() -> None:
 
     try:
         async with asyncio.timeout(wanted.seconds), DriftFeed(wanted.nats_url) as feed:
-            seen = 0
-            # Lossless: every change that the bus has stored, in order, even over a restart of the server.
-            async for funding in feed.stream("funding", wanted.market, policy=Lossless(), current=True):
-                print(line(funding), flush=True)
-                seen += 1
-                if seen == wanted.count:
-                    break
+            await follow(feed, wanted.market, wanted.count)
     except TimeoutError:
         pass
 

@@ -81,6 +81,43 @@ async def test_the_late_joiner_prints_the_whole_market(bus: BusWriter, nats_serv
     assert "+0.0080 % / 8 h" in lines[0]
 
 
+async def test_two_engines_share_a_feed_and_stop_when_their_time_is_over(
+    bus: BusWriter, nats_server: LocalNatsServer
+) -> None:
+    await bus.change(price_event("SOL-PERP", 150_000_000, mark_price=150_150_000))
+    path = str(EXAMPLES / "two_engines.py")
+    async with running(path, "--nats-url", nats_server.url) as process:
+        assert process.stdout is not None
+        async with asyncio.timeout(60):
+            lines = {(await process.stdout.readline()).decode() for _ in range(2)}
+    assert lines == {
+        "carry: -100 SOL-PERP earns +1.20 USD in 8 h [simulated]\n",
+        "scalp: SOL-PERP mark +10.0 bp from its oracle [simulated]\n",
+    }
+    async with running(path, "--nats-url", nats_server.url, "--seconds", "0.1") as process:
+        await said(process)
+
+
+async def test_the_plain_script_reads_without_an_event_loop(bus: BusWriter, nats_server: LocalNatsServer) -> None:
+    path = str(EXAMPLES / "plain_script.py")
+    async with running(path, "--nats-url", nats_server.url, "--count", "2") as process:
+        assert process.stdout is not None
+        async with asyncio.timeout(60):
+            first = (await process.stdout.readline()).decode()
+        await bus.change(price_event("SOL-PERP", 151_000_000))
+        rest = await said(process)
+    assert first == "SOL-PERP  150.250000  funding +0.0080 % / 8 h  [simulated]\n"
+    assert rest == ["SOL-PERP  151.000000  funding +0.0080 % / 8 h  [simulated]"]
+
+
+async def test_the_plain_script_says_what_is_wrong_in_one_line(nats_server: LocalNatsServer) -> None:
+    path = str(EXAMPLES / "plain_script.py")
+    async with running(path, "--nats-url", nats_server.url, "--patience", "0.1") as process:
+        async with asyncio.timeout(60):
+            _, errors = await process.communicate()
+        assert (process.returncode, errors.decode()) == (1, "plain_script: no event within 0.1 s\n")
+
+
 async def test_the_ten_lines_of_the_readme_run(bus: BusWriter, nats_server: LocalNatsServer) -> None:
     source = (EXAMPLES / "ten_lines.py").read_text()
     assert len([line for line in source.splitlines() if line.strip()]) <= 10

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -331,7 +333,9 @@ async def test_the_oldest_event_ages_by_the_feeds_own_clock() -> None:
     feed.put(price_event())
     feed.advance(7)
     assert stream.statistics().oldest_age_s == 7
-    await feed.__aexit__(None, None, None)
+    feed.close()
+    assert await anext(stream, None) is None
+    assert feed.state is FeedStatus.CLOSED
 
 
 def test_only_what_is_followed_is_heard() -> None:
@@ -395,3 +399,9 @@ def test_within_the_ttl_a_read_asks_nobody_and_after_it_the_value_is_renewed_or_
             assert (None if event is None else event.oracle_price) == (value if now - confirmed <= 10 else None)
     assert feed.cache_hits + feed.cache_misses == 2 * len(steps)
     assert asked == 0
+
+
+def test_the_readmes_test_of_an_engine_runs() -> None:
+    text = (Path(__file__).parents[2] / "subscribers" / "README.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(block, {})

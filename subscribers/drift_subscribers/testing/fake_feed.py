@@ -151,6 +151,12 @@ class FakeFeed(DriftFeed):
         self._keeper.gate.set()
         self._beat()
 
+    def close(self) -> None:
+        """Ends every stream and the feed, as leaving ``async with`` does."""
+        self._open = False
+        for lane in self._lanes.values():
+            lane.audience.close()
+
     def _beat(self) -> None:
         if self._line and self._beating is not None:
             self._heartbeat.hear(self._beating)
