@@ -1,0 +1,36 @@
+"""The history as files: export to Parquet, CSV and JSON lines, and import of such an export."""
+
+from drift_subscribers.archive.columns import Column, columns_of
+from drift_subscribers.archive.errors import (
+    ArchiveError,
+    DamagedExport,
+    ImportInterrupted,
+    ImportRefused,
+    MissingExtra,
+    OtherExport,
+    UnfitValue,
+)
+from drift_subscribers.archive.exporter import PART_ROWS, ExportProgress, ExportResult, export_history
+from drift_subscribers.archive.files import FORMATS, Format
+from drift_subscribers.archive.manifest import Manifest, Part, Request
+
+__all__ = [
+    "FORMATS",
+    "PART_ROWS",
+    "ArchiveError",
+    "Column",
+    "DamagedExport",
+    "ExportProgress",
+    "ExportResult",
+    "Format",
+    "ImportInterrupted",
+    "ImportRefused",
+    "Manifest",
+    "MissingExtra",
+    "OtherExport",
+    "Part",
+    "Request",
+    "UnfitValue",
+    "columns_of",
+    "export_history",
+]
