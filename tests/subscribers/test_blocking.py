@@ -161,8 +161,9 @@ async def test_a_feed_that_nobody_refers_to_is_closed(bus: BusWriter, nats_serve
 
 
 SCRIPT = """
-import sys
+import signal, sys
 from drift_subscribers import DriftFeed
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may have it ignored
 feed = DriftFeed.open_sync(sys.argv[1])
 for price in feed.stream("price", "SOL-PERP", current=True):
     print(price.oracle_price, flush=True)

@@ -200,6 +200,26 @@ def test_a_loop_that_was_closed_without_release_does_not_poison_the_next() -> No
     assert pool.references() == 0
 
 
+def test_nor_does_a_loop_that_was_closed_with_everything_in_it() -> None:
+    class Instantly(Feed):
+        async def __aenter__(self) -> Feed:
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            self.is_open = False
+
+    pool = FeedPool(lambda url: Instantly())
+    loops = [asyncio.new_event_loop() for _ in range(2)]
+    leases = [pool.lease("nats://one", {}) for _ in loops]
+    feeds = []
+    for loop, lease in zip(loops, leases, strict=True):
+        feeds.append(loop.run_until_complete(lease.acquire()))
+        assert pool.references() == 1
+        loop.close()
+        assert pool.references() == 0
+    assert feeds[0] is not feeds[1]
+
+
 def test_each_event_loop_has_a_feed_of_its_own() -> None:
     pool = FeedPool(Openings())
     both = threading.Barrier(2, timeout=60)
