@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from drift_publisher.accounts import PerpMarket, SpotMarket
 from drift_publisher.bus import Bus
-from drift_publisher.projection import Origin, funding_event, market_event, price_event, quote, spot_event
+from drift_publisher.projection import (
+    Content,
+    Origin,
+    funding_content,
+    market_content,
+    price_content,
+    quote,
+    spot_content,
+)
 from drift_publisher.standing import Standing
 from drift_publisher.store import AccountStore, MarketKey, Touched
-from drift_schemas import InvalidMarketName, Kind, MarketDataEvent, Topology
+from drift_schemas import InvalidMarketName, Kind, Topology
 
 __all__ = ["Projector"]
 
@@ -89,9 +97,10 @@ class Projector:
         if market is None or market.name in self._unnameable or not self._store.oracle_was_read(market):
             return
         try:
-            for event in self._project(market, kinds):
-                standing = self._standing_of(event.kind, key, market.name)
-                message = standing.next_message(event, self._clock(), reassert=reassert)
+            origin = self._origin(market, key)
+            for kind, content in self._project(market, kinds, origin):
+                standing = self._standing_of(kind, key, market.name)
+                message = standing.next_message(origin, content, self._clock(), reassert=reassert)
                 if message is not None:
                     self._bus.submit(message)
         except InvalidMarketName as refused:
@@ -103,33 +112,44 @@ class Projector:
             if self._store.refused["projection"] == 1:
                 _log.exception("%s cannot be projected; the other markets go on", market.name)
 
-    def _project(self, market: PerpMarket | SpotMarket, kinds: Iterable[Kind]) -> Iterable[MarketDataEvent]:
-        store, profile = self._store, self._store.profile
+    def _project(
+        self, market: PerpMarket | SpotMarket, kinds: Iterable[Kind], origin: Origin
+    ) -> Iterator[tuple[Kind, Content]]:
+        store, profile, now_s = self._store, self._store.profile, origin.now_s
         oracle = store.oracle(market)
-        origin = self._origin(market)
-        quoted = quote(market, oracle, origin) if isinstance(market, PerpMarket) else None
+        quoted = quote(market, oracle, now_s) if isinstance(market, PerpMarket) else None
         for kind in kinds:
             if kind == "price":
                 slot = max(self._chain_slot(), origin.slot)
-                yield price_event(market, oracle, quoted, store.state, slot, profile, origin)
+                yield kind, price_content(market, oracle, quoted, store.state, slot, profile)
             elif isinstance(market, SpotMarket):
-                yield spot_event(market, profile, origin)
+                yield kind, spot_content(market)
             elif kind == "funding":
-                yield funding_event(market, oracle, quoted, store.state, profile, origin)
+                yield kind, funding_content(market, oracle, quoted, store.state, profile, now_s)
             else:
-                yield market_event(market, profile, origin)
+                yield kind, market_content(market)
 
-    def _origin(self, market: PerpMarket | SpotMarket) -> Origin:
+    def _origin(self, market: PerpMarket | SpotMarket, key: MarketKey) -> Origin:
         slot = observed_at_ns = 0
         for version in (self._store.version(market.pubkey), self._store.version(market.oracle)):
             if version is not None:
                 slot, observed_at_ns = max(slot, version.slot), max(observed_at_ns, version.received_ns)
-        return Origin(self.cluster, self.epoch, slot, observed_at_ns, self._wall_ns())
+        return Origin(
+            program=self._store.profile.name,
+            cluster=self.cluster,
+            epoch=self.epoch,
+            slot=slot,
+            published_at_ns=self._wall_ns(),
+            market=market.name,
+            market_type=key.type,
+            market_index=key.market_index,
+            observed_at_ns=observed_at_ns,
+        )
 
     def _standing_of(self, kind: Kind, key: MarketKey, market: str) -> Standing:
         standing = self._standings.get((kind, key))
-        if standing is None:
-            standing = Standing(kind, self._topology.subjects.ingress(kind, market))
+        if standing is None or standing.market != market:
+            standing = Standing(kind, market, self._topology.subjects.ingress(kind, market))
             self._standings[kind, key] = standing
         return standing
 

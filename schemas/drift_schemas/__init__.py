@@ -11,8 +11,10 @@ from drift_schemas.codec import (
     decode_event,
     decode_status,
     encode,
+    encode_fields,
     schema_of,
 )
+from drift_schemas.event_base import SCHEMA_VERSION
 from drift_schemas.events import (
     EVENT_TYPES,
     Event,
@@ -79,6 +81,7 @@ __all__ = [
     "REASSERTION_HEADER",
     "REPLAY_HEADER",
     "SCHEMA_HEADER",
+    "SCHEMA_VERSION",
     "SEQUENCE_HEADER",
     "STORED_AT_HEADER",
     "STREAM_HEADER",
@@ -112,6 +115,7 @@ __all__ = [
     "decode_event",
     "decode_status",
     "encode",
+    "encode_fields",
     "expected_funding_usd",
     "hourly_rate",
     "market_from_token",

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 import msgpack
 from pydantic import ValidationError
 
+from drift_schemas.event_base import SCHEMA_VERSION
 from drift_schemas.events import EVENT_TYPES, Event, MarketDataEvent, StatusEvent
 from drift_schemas.subjects import Kind
 
@@ -22,6 +23,7 @@ __all__ = [
     "decode_event",
     "decode_status",
     "encode",
+    "encode_fields",
     "schema_of",
 ]
 
@@ -30,7 +32,6 @@ CONTENT_TYPE: Final = "application/msgpack"
 SCHEMA_HEADER: Final = "Drift-Schema"
 
 _BIG_INT: Final = 1
-_SUPPORTED_MAJOR: Final = 1
 _E = TypeVar("_E", bound=Event)
 
 
@@ -52,7 +53,7 @@ class UnknownSchema(MessageError):
 
 def schema_of(kind: Kind | str) -> str:
     """The ``Drift-Schema`` header of a kind: ``funding/1``."""
-    return f"{kind}/{_SUPPORTED_MAJOR}"
+    return f"{kind}/{SCHEMA_VERSION}"
 
 
 def encode(event: Event) -> bytes:
@@ -61,9 +62,18 @@ def encode(event: Event) -> bytes:
     Raises:
         MessageTooLarge: the packed event is over ``MAX_MESSAGE_BYTES``.
     """
-    payload: bytes = msgpack.packb(event.__dict__, default=_pack_big_int)
+    return encode_fields(event.__dict__)
+
+
+def encode_fields(fields: Mapping[str, Any]) -> bytes:
+    """Packs the fields of an event of which no model was made, as :func:`encode` packs the event.
+
+    For a writer whose fields are right by construction: names, order and types are not checked.
+    """
+    payload: bytes = msgpack.packb(fields, default=_pack_big_int)
     if len(payload) > MAX_MESSAGE_BYTES:
-        raise MessageTooLarge(f"{type(event).__name__} packs to {len(payload)} bytes, {MAX_MESSAGE_BYTES} is the limit")
+        of = f"event of {fields['market']}" if "market" in fields else "heartbeat"
+        raise MessageTooLarge(f"the {of} packs to {len(payload)} bytes, {MAX_MESSAGE_BYTES} is the limit")
     return payload
 
 
@@ -83,10 +93,10 @@ def decode_status(payload: bytes, headers: Mapping[str, str] | None = None) -> S
 
 def _decode(model: type[_E], kind: str, payload: bytes, headers: Mapping[str, str] | None) -> _E:
     _check_schema(kind, (headers or {}).get(SCHEMA_HEADER))
-    fields = _unpack(payload)
+    fields = unpack(payload)
     version = fields.get("schema_version")
-    if isinstance(version, int) and version != _SUPPORTED_MAJOR:
-        raise UnknownSchema(f"{kind} event of schema version {version}, this reader knows {_SUPPORTED_MAJOR}")
+    if isinstance(version, int) and version != SCHEMA_VERSION:
+        raise UnknownSchema(f"{kind} event of schema version {version}, this reader knows {SCHEMA_VERSION}")
     try:
         return model.model_validate(fields)
     except ValidationError as error:
@@ -101,11 +111,16 @@ def _check_schema(kind: str, header: str | None) -> None:
     name, _, major = header.partition("/")
     if name != kind:
         raise MalformedMessage(f"{SCHEMA_HEADER} says {header!r} on a {kind} subject")
-    if major.partition(".")[0] != str(_SUPPORTED_MAJOR):
+    if major.partition(".")[0] != str(SCHEMA_VERSION):
         raise UnknownSchema(f"{SCHEMA_HEADER} says {header!r}, this reader knows {schema_of(kind)!r}")
 
 
-def _unpack(payload: bytes) -> dict[str, Any]:
+def unpack(payload: bytes) -> dict[str, Any]:
+    """Unpacks a map without looking at its fields.
+
+    Raises:
+        MessageTooLarge, MalformedMessage: it is none, or too large to try.
+    """
     if len(payload) > MAX_MESSAGE_BYTES:
         raise MessageTooLarge(f"message of {len(payload)} bytes, {MAX_MESSAGE_BYTES} is the limit")
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Final, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,7 +12,10 @@ from drift_schemas.quantities import Nanoseconds
 from drift_schemas.subjects import Kind
 from drift_schemas.units import Unit, scaled_decimal
 
-__all__ = ["Event", "MarketDataEvent"]
+__all__ = ["SCHEMA_VERSION", "Event", "MarketDataEvent"]
+
+SCHEMA_VERSION: Final = 1
+"""Major version of every kind's schema."""
 
 _Number = TypeVar("_Number", Decimal, float)
 
@@ -42,7 +45,7 @@ class Event(BaseModel):
     )
     _units: ClassVar[dict[type[Event], Mapping[str, Unit]]] = {}
 
-    schema_version: int = 1
+    schema_version: int = SCHEMA_VERSION
     """Major version of this kind's schema; a reader skips and counts versions that it does not know."""
     program: str
     """The on-chain program's profile, such as ``drift-v2``."""

@@ -21,10 +21,11 @@ from drift_publisher.funding import (
     next_funding_ts,
 )
 from drift_publisher.profiles.drift_v2 import DRIFT_V2
-from drift_publisher.projection import Origin, Quote, funding_event, funding_is_paused
+from drift_publisher.projection import Quote, funding_is_paused
 
 from .accounts import NOW, perp, state_bytes
 from .amm_states import AmmState, amm_states
+from .events import funding_event
 
 slow_to_draw = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 HOUR = 3600
@@ -316,15 +317,13 @@ def test_an_estimate_on_any_state_lies_within_the_tiers_cap(state: AmmState, mar
 
 # --- in the event -----------------------------------------------------------------------------------------------------
 
-ORIGIN = Origin("simulated", 1, 1, NOW * 10**9)
-
 
 def test_without_an_oracle_or_a_quote_the_event_has_no_estimate() -> None:
     oracle, quoted = OraclePrice(100_000_000, 0, 0), Quote(100_000_000, 100_000_000)
-    with_both = funding_event(perp(), oracle, quoted, None, DRIFT_V2, ORIGIN)
+    with_both = funding_event(perp(), oracle, quoted, None)
     assert (with_both.estimated_funding_rate_long, with_both.estimated_funding_rate_short) == (833_333, 833_333)
     for price, prices in ((None, quoted), (oracle, None), (None, None)):
-        event = funding_event(perp(), price, prices, None, DRIFT_V2, ORIGIN)
+        event = funding_event(perp(), price, prices, None)
         assert event.estimated_funding_rate_long is event.estimated_funding_rate_short is None
 
 

@@ -5,26 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
 
 from drift_publisher.accounts import OraclePrice, PerpMarket, SpotMarket
 from drift_publisher.funding import estimated_funding_rates, next_funding_ts
 from drift_publisher.profiles.drift_v2 import DRIFT_V2
-from drift_publisher.projection import (
-    Origin,
-    Quote,
-    funding_event,
-    market_event,
-    price_event,
-    quote,
-    spot_event,
-)
+from drift_publisher.projection import Quote, quote
 from drift_publisher.spot_rates import spot_rates
 from drift_schemas import FundingEvent, MarketDataEvent, MarketEvent, PriceEvent, SpotMarketEvent, decode_event, encode
 from drift_simulator.layout import drift_idl
 
 from .accounts import NOW, account_bytes, decode, perp, perp_bytes, pubkey, real_accounts, spot, spot_bytes, state_bytes
+from .amm_states import AmmState, amm_states
+from .events import ORIGIN, funding_event, market_event, price_event, spot_event
 
-ORIGIN = Origin("simulated", epoch=4, slot=123, observed_at_ns=NOW * 10**9 + 999_999_999)
 SLOT = 300_000_000
 STATE = DRIFT_V2.state.read(state_bytes())
 ORACLE = OraclePrice(100_500_000, 20_000, SLOT - 2)
@@ -130,16 +124,16 @@ def numbered(kind: str) -> bytes:
 
 
 def perp_events(market: PerpMarket) -> tuple[FundingEvent, PriceEvent, MarketEvent]:
-    quoted = quote(market, ORACLE, ORIGIN)
+    quoted = quote(market, ORACLE, NOW)
     return (
-        funding_event(market, ORACLE, quoted, STATE, DRIFT_V2, ORIGIN),
-        price_event(market, ORACLE, quoted, STATE, SLOT, DRIFT_V2, ORIGIN),
-        market_event(market, DRIFT_V2, ORIGIN),
+        funding_event(market, ORACLE, quoted, STATE),
+        price_event(market, ORACLE, quoted, STATE, SLOT),
+        market_event(market),
     )
 
 
 def spot_events(market: SpotMarket) -> tuple[PriceEvent, SpotMarketEvent]:
-    return price_event(market, ORACLE, None, STATE, SLOT, DRIFT_V2, ORIGIN), spot_event(market, DRIFT_V2, ORIGIN)
+    return price_event(market, ORACLE, None, STATE, SLOT), spot_event(market)
 
 
 def assert_published_as_decoded(event: MarketDataEvent, table: list[Leaf], decoded: Any) -> None:
@@ -206,7 +200,7 @@ def test_the_formulas_now_is_the_whole_second_in_which_the_notification_arrived(
 
 def test_derived_funding_fields_are_the_formulas() -> None:
     market = perp(last_funding_rate_ts=NOW - 1800, paused_operations=1)
-    event = funding_event(market, ORACLE, Quote(100_000_000, 100_400_000), STATE, DRIFT_V2, ORIGIN)
+    event = funding_event(market, ORACLE, Quote(100_000_000, 100_400_000), STATE)
     assert event.next_funding_ts == next_funding_ts(NOW - 1800, 3600) == NOW + 1800
     assert (event.estimated_funding_rate_long, event.estimated_funding_rate_short) == estimated_funding_rates(
         market, ORACLE, 100_200_000, NOW, DRIFT_V2.funding
@@ -215,19 +209,19 @@ def test_derived_funding_fields_are_the_formulas() -> None:
 
 
 def test_a_market_without_a_period_has_no_next_funding() -> None:
-    assert funding_event(perp(funding_period=0), None, None, None, DRIFT_V2, ORIGIN).next_funding_ts is None
+    assert funding_event(perp(funding_period=0), None, None, None).next_funding_ts is None
 
 
 def test_derived_price_fields_of_a_perp_market() -> None:
     market = perp()
-    event = price_event(market, ORACLE, quote(market, ORACLE, ORIGIN), STATE, SLOT, DRIFT_V2, ORIGIN)
+    event = price_event(market, ORACLE, quote(market, ORACLE, NOW), STATE, SLOT)
     assert (event.oracle_price, event.oracle_confidence, event.oracle_slot) == ORACLE[:3]
     assert event.oracle_is_valid
     assert (event.bid_price, event.ask_price, event.mark_price) == (100_489_950, 100_510_050, 100_500_000)
 
 
 def test_a_spot_market_has_no_quote_and_no_mark() -> None:
-    event = price_event(spot(), ORACLE, None, STATE, SLOT, DRIFT_V2, ORIGIN)
+    event = price_event(spot(), ORACLE, None, STATE, SLOT)
     assert event.oracle_price == ORACLE.price
     assert event.bid_price is event.ask_price is event.mark_price is event.mark_twap is event.mark_twap_5min is None
     assert event.basis is None
@@ -235,23 +229,23 @@ def test_a_spot_market_has_no_quote_and_no_mark() -> None:
 
 @pytest.mark.parametrize("market", [perp(), spot()])
 def test_without_an_oracle_prices_are_absent_and_not_valid(market: PerpMarket | SpotMarket) -> None:
-    event = price_event(market, None, None, STATE, SLOT, DRIFT_V2, ORIGIN)
+    event = price_event(market, None, None, STATE, SLOT)
     assert event.oracle_price is event.oracle_confidence is event.oracle_slot is event.mark_price is None
     assert not event.oracle_is_valid
     assert event.oracle_twap == 100_000_000  # what the market's own account holds stays
 
 
 def test_without_the_guard_rails_no_price_is_called_valid() -> None:
-    assert not price_event(perp(), ORACLE, None, None, SLOT, DRIFT_V2, ORIGIN).oracle_is_valid
+    assert not price_event(perp(), ORACLE, None, None, SLOT).oracle_is_valid
 
 
 def test_an_oracle_goes_stale_by_the_chains_slot() -> None:
     for chain_slot, valid in ((SLOT + 8, True), (SLOT + 9, False)):
-        assert price_event(perp(), ORACLE, None, STATE, chain_slot, DRIFT_V2, ORIGIN).oracle_is_valid is valid
+        assert price_event(perp(), ORACLE, None, STATE, chain_slot).oracle_is_valid is valid
 
 
 def test_derived_spot_fields_are_the_programs_rates() -> None:
-    event = spot_event(spot(), DRIFT_V2, ORIGIN)
+    event = spot_event(spot())
     assert (event.utilization, event.deposit_rate, event.borrow_rate) == spot_rates(spot()) == (500_000, 35_714, 71_428)
 
 
@@ -260,7 +254,7 @@ def test_derived_spot_fields_are_the_programs_rates() -> None:
 
 def funding(rate: int, twap: int) -> FundingEvent:
     market = perp(last_funding_rate=rate, last_funding_oracle_twap=twap)
-    return funding_event(market, None, None, None, DRIFT_V2, ORIGIN)
+    return funding_event(market, None, None, None)
 
 
 def test_rates_by_hand() -> None:
@@ -282,23 +276,34 @@ def test_before_the_first_settlement_there_is_no_rate() -> None:
 
 
 def test_estimates_are_fractions_of_the_running_oracle_twap() -> None:
-    event = funding_event(perp(), OraclePrice(10**8, 0, 0), Quote(10**8, 10**8), None, DRIFT_V2, ORIGIN)
+    event = funding_event(perp(), OraclePrice(10**8, 0, 0), Quote(10**8, 10**8), None)
     assert event.estimated_funding_rate_long == 833_333
     assert event.estimated_hourly_rate_long == event.estimated_hourly_rate_short == pytest.approx(8.33333e-6)
 
 
 def test_basis_is_mark_over_oracle() -> None:
-    event = price_event(
-        perp(), OraclePrice(10**8, 0, SLOT), Quote(100_090_000, 100_110_000), STATE, SLOT, DRIFT_V2, ORIGIN
-    )
+    event = price_event(perp(), OraclePrice(10**8, 0, SLOT), Quote(100_090_000, 100_110_000), STATE, SLOT)
     assert event.basis == pytest.approx(0.001)
 
 
 @pytest.mark.parametrize(("long", "short", "larger"), [(5, -3, 5), (3, -5, 5), (4, -4, 4), (0, 0, 0)])
 def test_open_interest_is_the_larger_side_and_not_the_sum(long: int, short: int, larger: int) -> None:
-    event = market_event(perp(base_asset_amount_long=long, base_asset_amount_short=short), DRIFT_V2, ORIGIN)
+    event = market_event(perp(base_asset_amount_long=long, base_asset_amount_short=short))
     assert (event.open_interest_long, event.open_interest_short) == (long, -short)
     assert event.open_interest == larger
+
+
+# --- on the wire ------------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=200)
+@given(state=amm_states())
+def test_what_is_sent_without_a_model_is_what_the_model_would_send(state: AmmState) -> None:
+    """The helpers of ``events`` compare the bytes; any state of a market serves."""
+    quoted = quote(state.market, state.oracle, state.now)
+    funding_event(state.market, state.oracle, quoted, STATE)
+    price_event(state.market, state.oracle, quoted, STATE, SLOT)
+    market_event(state.market)
 
 
 # --- purity -----------------------------------------------------------------------------------------------------------
@@ -330,9 +335,9 @@ def test_the_largest_numbers_of_the_chain_survive_the_way_over_the_wire() -> Non
     )
     spot_market = spot(deposit_balance=top, borrow_balance=top, cumulative_deposit_interest=top)
     for event in (
-        funding_event(market, None, None, STATE, DRIFT_V2, ORIGIN),
-        market_event(market, DRIFT_V2, ORIGIN),
-        spot_event(spot_market, DRIFT_V2, ORIGIN),
+        funding_event(market, None, None, STATE),
+        market_event(market),
+        spot_event(spot_market),
     ):
         assert decode_event(event.kind, encode(event)) == event
 
@@ -341,5 +346,5 @@ def test_unknown_enum_numbers_are_published_as_such() -> None:
     data = bytearray(account_bytes("PerpMarket", oracle=pubkey(1)))
     for name in ("status", "contract_type", "contract_tier", "oracle_source"):
         data[DRIFT_V2.perp_market.fields[name].offset] = 200
-    event = market_event(DRIFT_V2.perp_market.read(bytes(data)), DRIFT_V2, ORIGIN)
+    event = market_event(DRIFT_V2.perp_market.read(bytes(data)))
     assert {event.status, event.contract_type, event.contract_tier, event.oracle_source} == {"Unknown(200)"}

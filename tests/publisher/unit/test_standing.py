@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from drift_publisher.lanes import Message
+from drift_publisher.projection import Origin
 from drift_publisher.standing import Standing
 from drift_schemas import (
     EVENT_TYPES,
@@ -15,6 +16,7 @@ from drift_schemas import (
     SCHEMA_HEADER,
     TTL_HEADER,
     Kind,
+    MarketDataEvent,
     bucket_ttl_s,
     decode_event,
     reassert_every_s,
@@ -27,12 +29,19 @@ SLOT = 300_000_000
 
 @pytest.fixture
 def standing() -> Standing:
-    return Standing("price", "in.drift.price.SOL-PERP")
+    return Standing("price", "SOL-PERP", "in.drift.price.SOL-PERP")
+
+
+def next_message(standing: Standing, event: MarketDataEvent, now: float, *, reassert: bool = False) -> Message | None:
+    """What this event, taken apart into origin and content, calls for."""
+    fields = event.model_dump(exclude={"schema_version"})
+    origin = Origin(**{name: fields.pop(name) for name in Origin._fields})
+    return standing.next_message(origin, fields, now, reassert=reassert)
 
 
 def told(standing: Standing, price: int, *, now: float = 0.0, reassert: bool = False, **changed: Any) -> Message | None:
     """What a price at this moment calls for."""
-    return standing.next_message(price_event(oracle_price=price, **changed), now, reassert=reassert)
+    return next_message(standing, price_event(oracle_price=price, **changed), now, reassert=reassert)
 
 
 def changed(standing: Standing, price: int, **more: Any) -> Message:
@@ -52,7 +61,7 @@ def id_of(message: Message) -> str:
 def test_the_first_content_of_any_kind_is_a_change(kind: Kind) -> None:
     market = "SOL" if kind == "spot" else "SOL-PERP"
     event = sample(kind, market)
-    message = Standing(kind, f"in.drift.{kind}.{market}").next_message(event, 50.0, reassert=False)
+    message = next_message(Standing(kind, market, f"in.drift.{kind}.{market}"), event, 50.0)
     assert message is not None
     assert message.subject == f"in.drift.{kind}.{market}"
     assert message.headers[SCHEMA_HEADER] == schema_of(kind)
@@ -135,21 +144,18 @@ def test_the_late_acknowledgement_of_the_same_content_before_does_not_count_eith
 
 
 def test_the_same_state_has_the_same_id_in_every_process() -> None:
-    one, other = (Standing("price", f"in.{prefix}.price.SOL-PERP") for prefix in ("drift", "drift"))
+    one, other = (Standing("price", "SOL-PERP", f"in.{prefix}.price.SOL-PERP") for prefix in ("drift", "devnet"))
     changed(other, 4, slot=SLOT - 1)  # it has seen more
     when = {"published_at_ns": 1, "observed_at_ns": 2, "epoch": 7}
     assert id_of(changed(one, 5)) == id_of(changed(other, 5, **when))
 
 
-def test_another_content_slot_market_or_kind_is_another_id(standing: Standing) -> None:
-    ids = [
-        id_of(changed(standing, 5)),
-        id_of(changed(standing, 6)),
-        id_of(changed(standing, 5, slot=SLOT + 1)),
-        id_of(changed(standing, 5, slot=SLOT + 1, market_index=1)),
-        id_of(changed(standing, 5, slot=SLOT + 1, market_type="spot")),
-        id_of(changed(standing, 5, slot=SLOT + 1, program="velocity")),
-    ]
+def test_another_content_slot_market_or_origin_is_another_id() -> None:
+    more: list[dict[str, Any]] = [
+        {}, {"bid_price": None}, {"slot": SLOT + 1}, {"market": "BTC-PERP"}, {"market_index": 1},
+        {"market_type": "spot"}, {"program": "velocity"}, {"cluster": "devnet"},
+    ]  # fmt: skip
+    ids = [id_of(changed(Standing("price", "SOL-PERP", "in.drift.price.SOL-PERP"), 5, **one)) for one in more]
     assert len(set(ids)) == len(ids)
 
 
@@ -162,7 +168,7 @@ def test_content_that_comes_back_within_one_slot_is_another_event(standing: Stan
 def test_content_that_comes_back_in_a_later_slot_needs_no_number(standing: Standing) -> None:
     changed(standing, 5)
     changed(standing, 6)
-    fresh = Standing("price", "in.drift.price.SOL-PERP")
+    fresh = Standing("price", "SOL-PERP", "in.drift.price.SOL-PERP")
     assert id_of(changed(standing, 5, slot=SLOT + 1)) == id_of(changed(fresh, 5, slot=SLOT + 1))
 
 

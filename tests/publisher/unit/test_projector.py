@@ -1,0 +1,148 @@
+"""From an update to messages: what changed goes out, once, under the market's name; what did not is confirmed."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from drift_publisher.bus import Bus
+from drift_publisher.lanes import Message
+from drift_publisher.profiles.drift_v2 import DRIFT_V2
+from drift_publisher.projector import Projector
+from drift_publisher.source import AccountUpdate
+from drift_publisher.store import AccountStore, MarketKey, Touched
+from drift_schemas import REASSERTION_HEADER, MarketDataEvent, PriceEvent, Topology, decode_event
+
+from .accounts import NOW, perp_bytes, pubkey, spot_bytes, state_bytes
+from .oracle_bytes import lazer
+
+ORACLE, SPOT_ORACLE = pubkey(7), pubkey(9)
+SOL_PERP, SOL = MarketKey("perp", 0), MarketKey("spot", 1)
+SECOND = 10**9
+
+
+class _Outbox:
+    """Stands where the bus stands: the messages that were submitted since the last look."""
+
+    def __init__(self) -> None:
+        self._messages: list[Message] = []
+
+    def submit(self, message: Message) -> None:
+        self._messages.append(message)
+
+    def take(self) -> list[Message]:
+        messages, self._messages = self._messages, []
+        return messages
+
+
+class _Scene:
+    """A perp and a spot market, each with its oracle, and a projector that has published them."""
+
+    def __init__(self) -> None:
+        self.store = AccountStore(DRIFT_V2)
+        self.outbox = _Outbox()
+        self.monotonic = 0.0
+        self.projector = Projector(
+            self.store, cast(Bus, self.outbox), Topology(), cluster="simulated", epoch=3, chain_slot=lambda: 100,
+            clock=lambda: self.monotonic, wall_ns=lambda: 7 * SECOND,
+        )  # fmt: skip
+        self.apply(DRIFT_V2.perp_market_address(0), perp_bytes(0))
+        self.apply(DRIFT_V2.spot_market_address(1), spot_bytes(1, oracle=SPOT_ORACLE))
+        self.apply(DRIFT_V2.state_address, state_bytes())
+        for oracle in (ORACLE, SPOT_ORACLE):
+            self.apply(oracle, lazer(100 * 10**8, 10**5, slot=99))
+        self.projector.publish_all()
+        self.first = self.outbox.take()
+
+    def apply(self, address: str, data: bytes, *, slot: int = 100, received_ns: int = NOW * SECOND) -> Touched:
+        return self.store.apply(AccountUpdate(address, DRIFT_V2.program_id, slot, data, received_ns))
+
+    def tell(self, address: str, data: bytes, **more: Any) -> list[Message]:
+        """What an update makes."""
+        self.projector.publish(self.apply(address, data, **more))
+        return self.outbox.take()
+
+
+@pytest.fixture
+def scene() -> _Scene:
+    return _Scene()
+
+
+def kinds(messages: list[Message]) -> list[str]:
+    return [message.subject.split(".")[2] for message in messages]
+
+
+def event(message: Message) -> MarketDataEvent:
+    return decode_event(cast(Any, message.subject.split(".")[2]), message.payload, message.headers)
+
+
+def test_every_kind_of_every_market_is_published_first(scene: _Scene) -> None:
+    assert {message.subject for message in scene.first} == {
+        "in.drift.price.SOL-PERP", "in.drift.funding.SOL-PERP", "in.drift.market.SOL-PERP",
+        "in.drift.price.SOL", "in.drift.spot.SOL",
+    }  # fmt: skip
+    perp_price = event(scene.first[0])
+    assert (perp_price.program, perp_price.cluster, perp_price.epoch) == ("drift-v2", "simulated", 3)
+    assert (perp_price.market, perp_price.market_type, perp_price.market_index) == ("SOL-PERP", "perp", 0)
+
+
+def test_an_oracle_that_changes_moves_the_price_of_its_market_alone(scene: _Scene) -> None:
+    messages = scene.tell(ORACLE, lazer(101 * 10**8, 10**5, slot=101), slot=102, received_ns=(NOW + 1) * SECOND)
+    assert [message.subject for message in messages] == ["in.drift.price.SOL-PERP"]
+    price = event(messages[0])
+    assert isinstance(price, PriceEvent)
+    assert price.oracle_price == 101_000_000
+    assert (price.slot, price.observed_at_ns, price.published_at_ns) == (102, (NOW + 1) * SECOND, 7 * SECOND)
+
+
+def test_a_market_that_changes_tells_of_the_kinds_that_changed_only(scene: _Scene) -> None:
+    address = DRIFT_V2.perp_market_address(0)
+    assert kinds(scene.tell(address, perp_bytes(0, number_of_users=9))) == ["market"]
+    assert kinds(scene.tell(address, perp_bytes(0, number_of_users=9, last_funding_rate=1))) == ["funding"]
+    assert kinds(scene.tell(DRIFT_V2.spot_market_address(1), spot_bytes(1, oracle=SPOT_ORACLE, decimals=8))) == ["spot"]
+
+
+def test_each_of_several_changes_is_an_event_of_its_own(scene: _Scene) -> None:
+    prices = []
+    for price in (101, 102, 101):
+        prices += scene.tell(ORACLE, lazer(price * 10**8, 10**5, slot=101), slot=102)
+    assert [cast(PriceEvent, event(message)).oracle_price for message in prices] == [
+        101_000_000, 102_000_000, 101_000_000,
+    ]  # fmt: skip
+    assert len({str(message.headers) for message in prices}) == 3
+
+
+def test_what_does_not_change_is_confirmed_once_it_is_due(scene: _Scene) -> None:
+    for message in scene.first:
+        message.on_stored()
+    scene.projector.reassert_due()
+    assert scene.outbox.take() == []
+    scene.monotonic = 3.4
+    scene.projector.reassert_due()
+    confirmed = scene.outbox.take()
+    assert kinds(confirmed) == ["price", "price"]
+    assert all(REASSERTION_HEADER in message.headers for message in confirmed)
+
+
+def test_a_market_that_is_renamed_goes_on_under_its_new_name(scene: _Scene) -> None:
+    messages = scene.tell(DRIFT_V2.perp_market_address(0), perp_bytes(0, "WSOL-PERP"))
+    assert [message.subject for message in messages] == [
+        f"in.drift.{kind}.WSOL-PERP" for kind in ("price", "funding", "market")
+    ]
+    assert {event(message).market for message in messages} == {"WSOL-PERP"}
+
+
+def test_a_new_epoch_tells_everything_anew(scene: _Scene) -> None:
+    scene.projector.start_over(4)
+    messages = scene.outbox.take()
+    assert len(messages) == len(scene.first)
+    assert {event(message).epoch for message in messages} == {4}
+
+
+def test_a_market_without_a_name_is_refused_once_and_the_others_go_on(scene: _Scene) -> None:
+    nameless = DRIFT_V2.perp_market_address(1)
+    for rate in (1, 2):
+        assert scene.tell(nameless, perp_bytes(1, "", oracle=ORACLE, last_funding_rate=rate)) == []
+    assert scene.store.refused["market name"] == 1
+    assert scene.tell(DRIFT_V2.perp_market_address(0), perp_bytes(0, number_of_users=9))
