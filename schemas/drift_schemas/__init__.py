@@ -15,6 +15,7 @@ from drift_schemas.codec import (
     schema_of,
 )
 from drift_schemas.event_base import SCHEMA_VERSION
+from drift_schemas.confirmations import Confirmation, decode_confirmations, encode_confirmations, refreshed
 from drift_schemas.events import (
     EVENT_TYPES,
     Event,
@@ -88,6 +89,7 @@ __all__ = [
     "SUBJECT_HEADER",
     "TIME_STAMP_HEADER",
     "TTL_HEADER",
+    "Confirmation",
     "Event",
     "FundingEvent",
     "InvalidMarketName",
@@ -112,6 +114,7 @@ __all__ = [
     "bucket_ttl_s",
     "chain_integer",
     "compound_annual_rate",
+    "decode_confirmations",
     "decode_event",
     "decode_status",
     "encode",
@@ -124,6 +127,7 @@ __all__ = [
     "open_interest_usd",
     "rate_8h_percent",
     "reassert_every_s",
+    "refreshed",
     "scaled_decimal",
     "schema_of",
 ]

@@ -25,6 +25,7 @@ __all__ = [
     "encode",
     "encode_fields",
     "schema_of",
+    "unpack",
 ]
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024

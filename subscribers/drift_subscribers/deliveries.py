@@ -11,7 +11,6 @@ from drift_schemas import (
     REASSERTION_HEADER,
     SEQUENCE_HEADER,
     STREAM_HEADER,
-    TIME_STAMP_HEADER,
     Kind,
     MalformedMessage,
     MarketDataEvent,
@@ -22,7 +21,7 @@ from drift_schemas import (
     decode_event,
     market_token,
 )
-from drift_subscribers.server_clock import parse_time_stamp
+from drift_subscribers.server_clock import stored_at_ns
 
 __all__ = ["Delivery", "Envelope", "Inspector", "Refused"]
 
@@ -88,7 +87,7 @@ class Inspector:
         try:
             sequence = int(headers[SEQUENCE_HEADER])
             previous = int(headers.get(LAST_SEQUENCE_HEADER, "0"))
-            stamp_ns = parse_time_stamp(headers[TIME_STAMP_HEADER])
+            stamp_ns = stored_at_ns(headers)
         except (KeyError, ValueError):
             raise Refused("not stored", f"a message on {subject} has no place in the stream") from None
         return Envelope(*parsed, sequence, previous, stamp_ns, REASSERTION_HEADER in headers)

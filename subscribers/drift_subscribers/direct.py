@@ -12,9 +12,9 @@ from typing import Any, Final
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from drift_schemas import SEQUENCE_HEADER, SUBJECT_HEADER, TIME_STAMP_HEADER, Topology
+from drift_schemas import SEQUENCE_HEADER, SUBJECT_HEADER, Topology
 from drift_subscribers.connection import Connection
-from drift_subscribers.server_clock import parse_time_stamp
+from drift_subscribers.server_clock import parse_time_stamp, stored_at_ns
 
 __all__ = ["Batch", "DirectReader", "ReadFailed", "ReadInterrupted", "TooManySubjects"]
 
@@ -136,7 +136,7 @@ class DirectReader:
         for message in batch.messages:
             headers = message.headers or {}
             if headers.get(SEQUENCE_HEADER) == str(sequence):
-                return parse_time_stamp(headers[TIME_STAMP_HEADER])
+                return stored_at_ns(headers)
         return None
 
     async def server_time_ns(self, stream: str) -> int | None:

@@ -19,11 +19,14 @@ so we keep ``offset`` = our monotonic time − the server's wall time, learned f
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["ServerClock", "parse_time_stamp"]
+from drift_schemas import STORED_AT_HEADER, TIME_STAMP_HEADER
+
+__all__ = ["ServerClock", "parse_time_stamp", "stored_at_ns"]
 
 _DRIFT_PER_S: Final = 1e-3
 _JUMP_S: Final = 0.25
@@ -49,6 +52,16 @@ def parse_time_stamp(text: str) -> int:
 @lru_cache(maxsize=16)  # stamps of one second come in a row
 def _epoch_seconds(second: str) -> int:
     return int(datetime.fromisoformat(second).replace(tzinfo=UTC).timestamp())
+
+
+def stored_at_ns(headers: Mapping[str, str]) -> int:
+    """When a message was stored, in nanoseconds since the epoch; of a replayed or imported one: stored first.
+
+    Raises:
+        KeyError, ValueError: the headers don't tell.
+    """
+    first = headers.get(STORED_AT_HEADER)
+    return int(first) if first else parse_time_stamp(headers[TIME_STAMP_HEADER])
 
 
 class ServerClock:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -24,6 +26,7 @@ _PAUSE_S: Final = 0.2
 _WAITING_MESSAGES: Final = 65_536
 _WAITING_BYTES: Final = 256 * 1024 * 1024
 _STREAM_NOT_FOUND: Final = 10059
+_NOBODY: Final = "503"
 
 
 class JetStreamRefusal(Exception):
@@ -32,6 +35,13 @@ class JetStreamRefusal(Exception):
     def __init__(self, code: int, description: str) -> None:
         super().__init__(description)
         self.code = code
+
+
+@dataclass(slots=True)
+class _Answer:
+    until_status: bool
+    messages: list[Msg] = field(default_factory=list)
+    done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Inquiry:
@@ -53,7 +63,7 @@ class Inquiry:
         self._on_delivery = on_delivery
         self._inbox = client.new_inbox()
         self._numbers = itertools.count(1)
-        self._answers: dict[str, asyncio.Future[Msg]] = {}
+        self._answers: dict[str, _Answer] = {}
         self._subscription: Subscription | None = None
 
     async def __aenter__(self) -> Self:
@@ -105,28 +115,29 @@ class Inquiry:
                 ) from None
             raise HistoryInterrupted(f"JetStream: {stream}: {refusal}") from None
 
-    async def next_stored(self, stream: str, sequence: int, subject: str) -> Msg | None:
-        """The first message at or after ``sequence`` on ``subject`` (wildcards allowed); ``None`` without one.
-
-        Raises:
-            HistoryInterrupted: nobody answered within the patience.
-        """
-        wish = json.dumps({"seq": max(1, sequence), "next_by_subj": subject}).encode()
-        message = await self.ask(f"$JS.API.DIRECT.GET.{stream}", wish)
-        return None if "Status" in (message.headers or {}) else message
-
     async def ask(self, subject: str, wish: bytes) -> Msg:
-        """Publishes a question until it is answered.
+        """Publishes a question until it is answered, by one message.
 
         Raises:
             HistoryInterrupted: nobody answered within the patience.
         """
+        return (await self._ask(subject, wish, until_status=False))[0]
+
+    async def ask_all(self, subject: str, wish: bytes) -> list[Msg]:
+        """The same, for answers of several messages; the last one is the status that ends them.
+
+        Raises:
+            HistoryInterrupted: nobody answered within the patience.
+        """
+        return await self._ask(subject, wish, until_status=True)
+
+    async def _ask(self, subject: str, wish: bytes, *, until_status: bool) -> list[Msg]:
         deadline, why = time.monotonic() + self.patience_s, "no answer"
         while True:
             try:
-                message = await self._ask_once(subject, wish)
-                if (message.headers or {}).get("Status") != "503":
-                    return message
+                answer = await self._ask_once(subject, wish, until_status=until_status)
+                if (answer[-1].headers or {}).get("Status") != _NOBODY:
+                    return answer
                 why = "JetStream is not there: start the server with -js"
             except TimeoutError:
                 why = "no answer"
@@ -136,23 +147,28 @@ class Inquiry:
                 raise HistoryInterrupted(f"NATS: {subject}: {why}, for {self.patience_s:g} s")
             await asyncio.sleep(_PAUSE_S)
 
-    async def _ask_once(self, subject: str, wish: bytes) -> Msg:
+    async def _ask_once(self, subject: str, wish: bytes, *, until_status: bool) -> list[Msg]:
         number = str(next(self._numbers))
-        answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
-        self._answers[number] = answer
+        answer = self._answers[number] = _Answer(until_status)
         try:
             await self.client.publish(subject, wish, reply=f"{self._inbox}.{number}")
-            done, _ = await asyncio.wait({answer}, timeout=_TRY_S)
+            while not answer.done.is_set():
+                before = len(answer.messages)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_TRY_S):
+                        await answer.done.wait()
+                if not answer.done.is_set() and len(answer.messages) == before:
+                    raise TimeoutError
         finally:
             del self._answers[number]
-        if not done:
-            raise TimeoutError
-        return answer.result()
+        return answer.messages
 
     async def _on_message(self, message: Msg) -> None:
         if message.reply.startswith("$JS.ACK.") or message.subject == self.data_inbox:
             self._on_delivery(message)
             return
         answer = self._answers.get(message.subject.rpartition(".")[2])
-        if answer is not None and not answer.done():
-            answer.set_result(message)
+        if answer is not None:
+            answer.messages.append(message)
+            if not answer.until_status or "Status" in (message.headers or {}):
+                answer.done.set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
@@ -36,7 +36,7 @@ async def read_history(
     stream: str | None = None,
     batch: int = BATCH,
     patience_s: float = PATIENCE_S,
-) -> AsyncIterator[list[StoredMessage]]:
+) -> AsyncGenerator[list[StoredMessage], None]:
     """Yields what ``selection`` means now, oldest first, in lists of at most ``batch`` messages.
 
     At most two batches (and 16 MiB) are in memory. What is stored after the call is not part of it. A server that
@@ -72,7 +72,7 @@ async def read_span(
     *,
     batch: int = BATCH,
     patience_s: float = PATIENCE_S,
-) -> AsyncIterator[list[StoredMessage]]:
+) -> AsyncGenerator[list[StoredMessage], None]:
     """Yields the messages of ``span`` that ``selection`` takes, as :func:`read_history` does; maybe none.
 
     The span's bounds hold, not those of the selection: a reading resumes from where it was with

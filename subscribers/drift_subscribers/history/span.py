@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 
-from drift_schemas import KINDS, SEQUENCE_HEADER, STORED_AT_HEADER, SUBJECT_HEADER, TIME_STAMP_HEADER, Topology
+from drift_schemas import KINDS, Subjects, Topology
 from drift_subscribers.history.errors import EmptyHistory, HistoryPurged
+from drift_subscribers.history.index import StreamIndex
 from drift_subscribers.history.inquiry import Inquiry
 from drift_subscribers.history.moments import format_moment
-from drift_subscribers.history.selection import Selection
-from drift_subscribers.server_clock import parse_time_stamp
+from drift_subscribers.history.selection import Selection, StoredMessage
 
-__all__ = ["PATIENCE_S", "Span", "find_span"]
+__all__ = ["PATIENCE_S", "Span", "check_reach", "find_span"]
 
 PATIENCE_S: Final = 30.0
 
@@ -62,95 +61,57 @@ async def find_span(
         HistoryPurged: the stream does not reach back so far.
         HistoryInterrupted: the server does not answer.
     """
+    names = topology.subjects
     async with Inquiry(client, patience_s=patience_s) as inquiry:
-        return await _Finder(inquiry, topology, selection, stream or topology.stream).find()
-
-
-class _Finder:
-    def __init__(self, inquiry: Inquiry, topology: Topology, selection: Selection, stream: str) -> None:
-        self._inquiry = inquiry
-        self._names = topology.subjects
-        self._selection = selection
-        self._stream = stream
-
-    async def find(self) -> Span:
-        info = await self._inquiry.stream_info(self._stream)
-        newest = int(info["state"]["last_seq"])
-        selection = self._selection
-        oldest = await self._first_of([self._names.of_kind(kind) for kind in KINDS], 1)
-        if oldest is None:
-            raise EmptyHistory(f"the stream {self._stream} holds no event")
-        await self._check_reach(oldest)
+        index = StreamIndex(inquiry, topology, stream)
+        await index.open()
+        oldest = await _oldest_within_reach(index, names, selection)
         first = selection.first_sequence or 1
-        last = min(newest, selection.last_sequence or newest)
+        last = min(index.newest, selection.last_sequence or index.newest)
         if selection.since_ns is not None:
-            first = max(first, await self._first_at(selection.since_ns, newest))
+            first = max(first, await index.first_at(selection.since_ns))
         if selection.until_ns is not None:
-            last = min(last, await self._first_at(selection.until_ns, newest) - 1)
-        found = await self._first_of(selection.subjects(self._names), first) if first <= last else None
-        if found is None or _sequence(found) > last:
-            begin, end = format_moment(_stored_at_ns(oldest)), await self._end(newest)
+            last = min(last, await index.first_at(selection.until_ns) - 1)
+        found = await index.first_of(selection.subjects(names), first) if first <= last else None
+        if found is None or found.sequence > last:
+            newest = await index.first_of([names.everything], index.newest)
+            end = "now" if newest is None else format_moment(newest.stored_at_ns)
             raise EmptyHistory(
-                f"nothing in the stream {self._stream} of {selection.describe()}: it holds {begin} to {end}, "
-                f"sequences {_sequence(oldest)} to {newest}"
+                f"nothing in the stream {index.stream} of {selection.describe()}: it holds "
+                f"{format_moment(oldest.stored_at_ns)} to {end}, sequences {oldest.sequence} to {index.newest}"
             )
-        return Span(self._stream, str(info["created"]), _sequence(found), last, _stored_at_ns(found))
-
-    async def _check_reach(self, oldest: Msg) -> None:
-        """Refuses a beginning before the oldest event: what was before is gone, or never was here."""
-        since_ns, first = self._selection.since_ns, self._selection.first_sequence
-        begins_at_ns, sequence = _stored_at_ns(oldest), _sequence(oldest)
-        is_before = since_ns is not None and since_ns < begins_at_ns
-        if first is not None and 1 < first < sequence:
-            there = await self._inquiry.next_stored(self._stream, first, self._names.everything)
-            is_before = is_before or there is None or _sequence(there) != first
-        if is_before:
-            raise HistoryPurged(
-                f"the history in {self._stream} begins at {format_moment(begins_at_ns)} (sequence {sequence}); "
-                "what was before is not there, or not any more: begin there",
-                begins_at_ns,
-                sequence,
-            )
-
-    async def _first_at(self, moment_ns: int, newest: int) -> int:
-        """Sequence of the first message stored at that moment or later; ``newest + 1`` without one."""
-        low, high, found = 1, newest, newest + 1
-        while low <= high:
-            middle = (low + high) // 2
-            message = await self._next_dated(middle)
-            if message is None or _sequence(message) > high:
-                high = middle - 1
-            elif _stored_at_ns(message) >= moment_ns:
-                found, high = _sequence(message), middle - 1
-            else:
-                low = _sequence(message) + 1
-        return found
-
-    async def _next_dated(self, sequence: int) -> Msg | None:
-        """The next message whose time is that of the history; an epoch is dated by the stream that holds it."""
-        message = await self._inquiry.next_stored(self._stream, sequence, self._names.everything)
-        while message is not None and _subject(message) == self._names.epoch:
-            message = await self._inquiry.next_stored(self._stream, _sequence(message) + 1, self._names.everything)
-        return message
-
-    async def _first_of(self, subjects: list[str], sequence: int) -> Msg | None:
-        found = [await self._inquiry.next_stored(self._stream, sequence, subject) for subject in subjects]
-        return min((message for message in found if message is not None), key=_sequence, default=None)
-
-    async def _end(self, newest: int) -> str:
-        message = await self._inquiry.next_stored(self._stream, newest, self._names.everything)
-        return "now" if message is None else format_moment(_stored_at_ns(message))
+        return Span(index.stream, index.created, found.sequence, last, found.stored_at_ns)
 
 
-def _sequence(message: Msg) -> int:
-    return int((message.headers or {})[SEQUENCE_HEADER])
+async def check_reach(
+    client: Client, topology: Topology, moment_ns: int, *, stream: str | None = None, patience_s: float = PATIENCE_S
+) -> None:
+    """Makes sure that the stream had begun at that moment.
+
+    Raises:
+        NoHistory, EmptyHistory, HistoryPurged, HistoryInterrupted: as :func:`find_span`.
+    """
+    async with Inquiry(client, patience_s=patience_s) as inquiry:
+        index = StreamIndex(inquiry, topology, stream)
+        await index.open()
+        await _oldest_within_reach(index, topology.subjects, Selection(since_ns=moment_ns))
 
 
-def _subject(message: Msg) -> str:
-    return (message.headers or {}).get(SUBJECT_HEADER, "")
-
-
-def _stored_at_ns(message: Msg) -> int:
-    headers = message.headers or {}
-    first = headers.get(STORED_AT_HEADER)
-    return int(first) if first else parse_time_stamp(headers[TIME_STAMP_HEADER])
+async def _oldest_within_reach(index: StreamIndex, names: Subjects, selection: Selection) -> StoredMessage:
+    """The stream's oldest event; refuses a selection that begins before: what was there is gone, or never was here."""
+    oldest = await index.first_of([names.of_kind(kind) for kind in KINDS], 1)
+    if oldest is None:
+        raise EmptyHistory(f"the stream {index.stream} holds no event")
+    since_ns, first = selection.since_ns, selection.first_sequence
+    is_before = since_ns is not None and since_ns < oldest.stored_at_ns
+    if first is not None and 1 < first < oldest.sequence:
+        there = await index.first_of([names.everything], first)
+        is_before = is_before or there is None or there.sequence != first
+    if is_before:
+        raise HistoryPurged(
+            f"the history in {index.stream} begins at {format_moment(oldest.stored_at_ns)} (sequence "
+            f"{oldest.sequence}); what was before is not there, or not any more: begin there",
+            oldest.stored_at_ns,
+            oldest.sequence,
+        )
+    return oldest
