@@ -14,8 +14,8 @@ from drift_schemas.codec import (
     encode_fields,
     schema_of,
 )
-from drift_schemas.event_base import SCHEMA_VERSION
 from drift_schemas.confirmations import Confirmation, decode_confirmations, encode_confirmations, refreshed
+from drift_schemas.event_base import SCHEMA_VERSION
 from drift_schemas.events import (
     EVENT_TYPES,
     Event,
@@ -118,6 +118,7 @@ __all__ = [
     "decode_event",
     "decode_status",
     "encode",
+    "encode_confirmations",
     "encode_fields",
     "expected_funding_usd",
     "hourly_rate",
