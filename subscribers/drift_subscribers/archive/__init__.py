@@ -12,6 +12,7 @@ from drift_subscribers.archive.errors import (
 )
 from drift_subscribers.archive.exporter import PART_ROWS, ExportProgress, ExportResult, export_history
 from drift_subscribers.archive.files import FORMATS, Format
+from drift_subscribers.archive.importer import ImportProgress, ImportResult, import_history
 from drift_subscribers.archive.manifest import Manifest, Part, Request
 
 __all__ = [
@@ -24,7 +25,9 @@ __all__ = [
     "ExportResult",
     "Format",
     "ImportInterrupted",
+    "ImportProgress",
     "ImportRefused",
+    "ImportResult",
     "Manifest",
     "MissingExtra",
     "OtherExport",
@@ -33,4 +36,5 @@ __all__ = [
     "UnfitValue",
     "columns_of",
     "export_history",
+    "import_history",
 ]

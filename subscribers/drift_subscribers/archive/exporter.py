@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 from nats.aio.client import Client
 
@@ -164,8 +164,7 @@ async def export_history(
         writing = _Writing(folder, manifest, span, part_rows, stop or asyncio.Event(), on_progress)
         before = (manifest.rows, len(manifest.parts))
         try:
-            reader = cast("AsyncGenerator[list[StoredMessage]]", read_span(client, topology, selection, span))
-            async with aclosing(reader) as batches:
+            async with aclosing(read_span(client, topology, selection, span)) as batches:
                 await writing.write(batches)
         except OSError as error:
             raise ArchiveError(
