@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from benchmarks.growth import live_objects
 from benchmarks.processes import say, serve
 from drift_publisher import Publisher, PublisherSettings
 from drift_publisher.lanes import Message
@@ -163,7 +164,7 @@ def main() -> int:
             end()
         say(ended=True, **_sample(publisher))
 
-    return serve(work, lambda: _sample(publisher))
+    return serve(work, lambda: {**_sample(publisher), "live": live_objects()})
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ _COME_TO_REST_S: Final = 5.0
 _JUDGED: Final[dict[str, Callable[[dict[str, Any]], float]]] = {
     "publisher: resident MB": lambda sample: float(sample["rss_mb"]),
     "engine: resident MB": lambda sample: float(sample["engine_rss_mb"]),
+    "publisher: live blocks": lambda sample: float(sample["publisher"]["live"]),
+    "engine: live blocks": lambda sample: float(sample["engine"]["live"]),
     "engine: tasks": lambda sample: float(sample["engine"]["tasks"]),
 }
 

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.growth import live_objects
 from benchmarks.processes import say, serve
 from drift_subscribers import DriftFeed, Lossless
 
@@ -37,6 +38,7 @@ def main() -> int:
         return {
             "received": received,
             "tasks": len(asyncio.all_tasks()),
+            "live": live_objects(),
             "gaps": counts.gaps if counts else 0,
             "repaired": counts.repaired if counts else 0,
             "duplicates": counts.duplicates if counts else 0,
