@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
-from drift_bus import errors
+from drift_bus import capture, errors
 from drift_bus.options import (
     AsJson,
+    CaptureInto,
     Cluster,
+    From,
+    Kinds,
     Level,
     Lifeline,
     LogFormat,
     Markets,
+    MarketsOnly,
     NatsUrl,
     Prefix,
     RpcUrl,
     Seconds,
     Source,
+    To,
     WsUrl,
     positive,
 )
@@ -36,6 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(capture.app, name="capture")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -76,6 +83,7 @@ def up(
     nats_url: NatsUrl = None,
     prefix: Prefix = None,
     cluster: Cluster = None,
+    capture_into: CaptureInto = None,
     seconds: Seconds = None,
 ) -> int:
     """Run everything on this machine, with a live view of what an engine sees.
@@ -91,6 +99,7 @@ def up(
         "nats_url": nats_url,
         "subject_prefix": prefix,
         "cluster": cluster,
+        "capture": capture_into,
     }
     return run(demo=demo, seconds=seconds, flags=flags)
 
@@ -104,6 +113,7 @@ def publish(
     markets: Markets = None,
     cluster: Cluster = None,
     prefix: Prefix = None,
+    capture_into: CaptureInto = None,
     log_level: Level = "info",
     log_format: LogFormat = "console",
     until_stdin_closes: Lifeline = False,
@@ -124,6 +134,7 @@ def publish(
         "cluster": cluster,
         "subject_prefix": prefix,
         "source": source,
+        "capture": capture_into,
     }
     return run(flags=flags, until_stdin_closes=until_stdin_closes)
 
@@ -180,6 +191,7 @@ def snapshot(
 
 @app.command(epilog="Example: drift-bus simulate --port 8899 --updates-per-second 100 --funding-period 60")
 def simulate(
+    context: typer.Context,
     port: Annotated[
         int,
         typer.Option(
@@ -208,15 +220,39 @@ def simulate(
             help="How many. Default: a selection of real ones.",
         ),
     ] = None,
+    capture_file: Annotated[
+        Path | None,
+        typer.Option("--capture", metavar="FILE", help="Serve what 'drift-bus capture' kept, not a random walk."),
+    ] = None,
+    speed: Annotated[
+        str, typer.Option("--speed", metavar="1|10|max", help="Of a capture: its own pace, a multiple, or all it can.")
+    ] = "1",
+    loop: Annotated[bool, typer.Option("--loop", help="Begin the capture again at its end.")] = False,
+    exit_at_end: Annotated[bool, typer.Option("--exit-at-end", help="End with the capture, with status 0.")] = False,
     as_json: AsJson = False,
     until_stdin_closes: Lifeline = False,
 ) -> int:
     """Run a simulated Solana node with live Drift accounts, for trying things out.
 
-    Its data is invented. Point a publisher at it with --rpc-url and --cluster simulated.
+    Its data is invented, or happens again from a capture. Point a publisher at it with --rpc-url and
+    --cluster simulated.
     """
+    from drift_bus.simulate import serve_capture
     from drift_bus.simulate import simulate as run
 
+    only_for_walk = ("updates_per_second", "funding_period", "seed", "perp_markets")
+    only_for_capture = ("speed", "loop", "exit_at_end")
+    refuse_given(context, only_for_capture if capture_file is None else only_for_walk, with_capture=bool(capture_file))
+    if capture_file is not None:
+        return serve_capture(
+            capture_file,
+            port=port,
+            speed=speed_of(speed),
+            loop=loop,
+            exit_at_end=exit_at_end,
+            as_json=as_json,
+            until_stdin_closes=until_stdin_closes,
+        )
     options = {
         "port": port,
         "updates_per_second": updates_per_second,
@@ -225,3 +261,83 @@ def simulate(
         "perp_markets": perp_markets,
     }
     return run(options, as_json=as_json, until_stdin_closes=until_stdin_closes)
+
+
+@app.command(epilog="Example: drift-bus export funding-today --kind funding --from -24h --market SOL-PERP")
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to; one folder is one export.")],
+    since: From = None,
+    until: To = None,
+    kinds: Kinds = None,
+    markets: MarketsOnly = None,
+    file_format: Annotated[
+        Literal["parquet", "csv", "jsonl"], typer.Option("--format", help="Of the files.")
+    ] = "parquet",
+    decimals: Annotated[
+        bool, typer.Option("--decimals", help="Prices and rates as decimals, not as the chain's integers.")
+    ] = False,
+    gzipped: Annotated[bool, typer.Option("--gzip", help="Compress csv or jsonl; Parquet always is.")] = False,
+    funding_history: Annotated[
+        bool, typer.Option("--funding-history", help="From the stream that keeps funding longer than the rest.")
+    ] = False,
+    nats_url: NatsUrl = None,
+    prefix: Prefix = None,
+    as_json: AsJson = False,
+) -> int:
+    """Write the history to files: FOLDER/kind=…/day=…/part-….parquet, ready for DuckDB and pandas.
+
+    The same command again goes on where the last one stopped, and adds what was stored since. Ctrl-C stops it
+    cleanly, with status 130.
+    """
+    from drift_bus.export import export as run
+
+    return run(
+        folder,
+        nats_url=nats_url,
+        prefix=prefix,
+        since=since,
+        until=until,
+        kinds=kinds,
+        markets=markets,
+        file_format=file_format,
+        decimals=decimals,
+        gzipped=gzipped,
+        funding_history=funding_history,
+        as_json=as_json,
+    )
+
+
+@app.command("import", epilog="Example: drift-bus import funding-today --prefix imported")
+def import_export(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of an export.")],
+    nats_url: NatsUrl = None,
+    prefix: Prefix = None,
+    as_json: AsJson = False,
+) -> int:
+    """Make a stream of an export, with the old order, times and ids.
+
+    Only into a stream of its own, never into one that a publisher uses: name a fresh --prefix where there is one.
+    The same command again goes on where the last one stopped.
+    """
+    from drift_bus.import_ import import_export as run
+
+    return run(folder, nats_url=nats_url, prefix=prefix, as_json=as_json)
+
+
+@app.command(epilog="Example: drift-bus streams --json")
+def streams(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also those under other prefixes: imports, replays, other buses.")
+    ] = False,
+    nats_url: NatsUrl = None,
+    prefix: Prefix = None,
+    as_json: AsJson = False,
+) -> int:
+    """Show how much history there is, how fast it grows, and when its limits are reached.
+
+    The limits are settings of the publisher: DRIFT_BUS_STREAM_MAX_AGE_S and _BYTES, DRIFT_BUS_FUNDING_MAX_AGE_S and
+    _BYTES.
+    """
+    from drift_bus.streams import streams as run
+
+    return run(nats_url=nats_url, prefix=prefix, everything=everything, as_json=as_json)

@@ -9,16 +9,21 @@ import typer
 
 __all__ = [
     "AsJson",
+    "CaptureInto",
     "Cluster",
+    "From",
+    "Kinds",
     "Level",
     "Lifeline",
     "LogFormat",
     "Markets",
+    "MarketsOnly",
     "NatsUrl",
     "Prefix",
     "RpcUrl",
     "Seconds",
     "Source",
+    "To",
     "WsUrl",
     "positive",
 ]
@@ -93,9 +98,38 @@ Markets = Annotated[
         help="Only these, separated by commas: SOL-PERP,BTC-PERP. Default: all. [DRIFT_BUS_MARKETS]",
     ),
 ]
+CaptureInto = Annotated[
+    str | None,
+    typer.Option(
+        "--capture",
+        metavar="FILE",
+        help="Also keep what the node tells, as 'drift-bus capture' does; %Y%m%dT%H%M%SZ in the name stands for the "
+        "start. [DRIFT_BUS_CAPTURE]",
+    ),
+]
 Seconds = Annotated[
     float | None,
     typer.Option("--seconds", metavar="N", callback=positive, help="End after N seconds, with status 0."),
+]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="TIME",
+        help="Begin there: 2026-11-21T08:00:00Z, an epoch such as 1795248000, or -2h. Default: the oldest event.",
+    ),
+]
+To = Annotated[
+    str | None,
+    typer.Option("--to", metavar="TIME", help="End there, itself not included. Default: what the stream holds now."),
+]
+Kinds = Annotated[
+    list[str] | None,
+    typer.Option("--kind", metavar="KIND", help="Only funding, price, market or spot; may be repeated. Default: all."),
+]
+MarketsOnly = Annotated[
+    list[str] | None,
+    typer.Option("--market", metavar="NAME", help="Only this market; may be repeated. Default: all."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Level = Annotated[LevelName, typer.Option("--log-level", help="How much goes to stderr.")]
