@@ -62,9 +62,10 @@ class DriftClientManager:
     @classmethod
     @never_raises(bool)
     async def force_reconnect(cls) -> bool:
-        """Closes the feed and opens it anew under the same client and references; ``True`` when it is open again.
+        """Closes the feed and opens it anew under the same client and references; ``True`` when it is connected.
 
-        A feed that other code of this process holds by ``shared_feed`` stays as it is: it reconnects by itself.
+        A feed whose connection is down reconnects by itself and is given some seconds to do so. One that other code
+        of this process holds by ``shared_feed`` stays open.
         """
         return await cls._slot.reopen()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import TypeVar
 
 from drift_schemas import FundingEvent, Kind, MarketDataEvent, MarketEvent, PriceEvent
@@ -21,6 +21,7 @@ from drift_subscribers.compat.figures import (
 from drift_subscribers.compat.networks import agrees
 from drift_subscribers.compat.notes import NOTES
 from drift_subscribers.compat.shapes import FundingInfo, FundingMarket, FundingRate, MarketStats, PerpMarket
+from drift_subscribers.diagnosis import explain
 from drift_subscribers.reads import Reads
 
 __all__ = ["Reader"]
@@ -38,12 +39,16 @@ class Reader:
         feed: The open feed.
         cluster: The cluster that was asked for.
         ttl_s: Oldest entry to use, in seconds by kind.
+        places: Names by index as far as they are known; filled here, and kept by who makes readers.
     """
 
-    def __init__(self, feed: Reads, cluster: str, ttl_s: Mapping[Kind, float]) -> None:
+    def __init__(
+        self, feed: Reads, cluster: str, ttl_s: Mapping[Kind, float], places: MutableMapping[int, str]
+    ) -> None:
         self._feed = feed
         self._cluster = cluster
         self._ttl_s = ttl_s
+        self._places = places
 
     def funding_rate(self, market: object) -> FundingRate | None:
         """Last settled funding and the mark price."""
@@ -132,13 +137,17 @@ class Reader:
         return None
 
     def _name_at(self, index: object) -> str | None:
-        for name in self._names():
-            event = self._feed.funding(name)
-            if event is not None and event.market_index == index:
-                NOTES.passed("unknown", str(index))
-                return name
-        NOTES.say("unknown", str(index), text=f"no perp market with index {index!r} is on the bus now")
-        return None
+        known = self._places.get(index) if isinstance(index, int) else None
+        event = None if known is None else self._feed.funding(known)
+        if event is None or event.market_index != index:
+            events = [event for name in self._names() if (event := self._feed.funding(name))]
+            self._places.update((event.market_index, event.market) for event in events)
+            event = next((event for event in events if event.market_index == index), None)
+        if event is None:
+            NOTES.say("unknown", str(index), text=f"no perp market with index {index!r} is on the bus now")
+            return None
+        NOTES.passed("unknown", str(index))
+        return event.market
 
     def _figures(self, name: str) -> Figures | None:
         market, hourly, price = self._market(name), self._hourly(name), self._price(name)
@@ -181,6 +190,12 @@ class Reader:
             NOTES.say(what, name, text=f"{name} gives None: {why}")
         return value
 
+    def _cause(self) -> str:
+        """What the feed knows about it, to end a log line with."""
+        feed = self._feed
+        cause = explain(connected=feed.connected, status=feed.status(), status_age_s=feed.status_age_s())
+        return "" if cause is None else f" ({cause[0]}: {cause[1]})"
+
     def _funding(self, name: str) -> FundingEvent | None:
         return self._usable("funding", name, self._feed.funding(name))
 
@@ -193,8 +208,8 @@ class Reader:
     def _usable(self, kind: Kind, name: str, event: _E | None) -> _E | None:
         age_s, limit_s = self._feed.age_s(kind, name), self._ttl_s[kind]
         if event is None or age_s is None or age_s > limit_s:
-            why = "was never seen" if age_s is None else f"was neither changed nor confirmed within {limit_s:g} s"
-            NOTES.say("stale", kind, name, text=f"{name} gives None: its {kind} {why}")
+            what = "was never seen" if age_s is None else f"was neither changed nor confirmed within {limit_s:g} s"
+            NOTES.say("stale", kind, name, text=f"{name} gives None: its {kind} {what}{self._cause()}")
             return None
         NOTES.passed("stale", kind, name)
         return event if agrees(event.cluster, self._cluster) else None

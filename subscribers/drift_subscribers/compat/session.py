@@ -23,6 +23,8 @@ from drift_subscribers.sharing import FeedPool, SharedFeed, shared_feed
 __all__ = ["Session", "own_feed", "process_feed"]
 
 _LONGEST_PAUSE_S: Final = 30.0
+_LOOK_AGAIN_S: Final = 0.05
+_LOOKS: Final = 100
 
 OpenFeed = Callable[[CompatSettings], AbstractAsyncContextManager[DriftFeed]]
 
@@ -58,21 +60,25 @@ class Session:
         self._pool = FeedPool(lambda _: _patiently(open_feed, self._settings))
         self._leases: dict[asyncio.AbstractEventLoop, SharedFeed[DriftFeed]] = {}
         self._feeds: dict[asyncio.AbstractEventLoop, DriftFeed] = {}
+        self._places: dict[int, str] = {}
+        self._failed = False
 
     @property
     def connected(self) -> bool:
-        """A feed of a living event loop has its connection; before one is opened in a new loop, ``True``."""
+        """A feed has its connection; where the next call opens one in a new event loop, ``True``."""
         feeds = self._living()
-        return not feeds or any(feed.connected for feed in feeds.values())
+        return any(feed.connected for feed in feeds.values()) if feeds else not self._failed
 
     async def open(self) -> bool:
         """Opens the feed in this event loop, once for all who ask; ``False`` (and a log line) where it cannot be."""
         loop = asyncio.get_running_loop()
-        self._feeds = self._living()
-        self._leases = {known: lease for known, lease in self._leases.items() if not known.is_closed()}
+        for gone in [known for known in list(self._leases) if known.is_closed()]:
+            self._leases.pop(gone, None)
+            self._feeds.pop(gone, None)
         lease = self._leases.get(loop)
         if lease is None:
             lease = self._leases[loop] = self._pool.lease(self._settings.nats_servers, {})
+        self._failed = True
         try:
             feed = self._feeds[loop] = await lease.acquire()
         except (FeedError, InvalidPrefix) as error:
@@ -82,6 +88,7 @@ class Session:
             text = f"no feed: {type(error).__name__}; look at DRIFT_BUS_NATS_URL and DRIFT_BUS_SUBJECT_PREFIX"
             NOTES.say("open", text=text, level=logging.ERROR)
             return False
+        self._failed = False
         NOTES.passed("open")
         found = cluster_of(feed)
         return found is None or agrees(found, self.cluster)
@@ -99,7 +106,18 @@ class Session:
             return None
         loop = _running_loop()
         feed = feeds[loop] if loop in feeds else next(iter(feeds.values()))
-        return Reader(feed, self.cluster, self._settings.ttl_s)
+        return Reader(feed, self.cluster, self._settings.ttl_s, self._places)
+
+    async def reconnect(self) -> bool:
+        """Closes the feed and opens it again; one that is reconnecting already is waited for instead."""
+        if not self._living() or self.connected:
+            await self.close()
+            return await self.open()
+        for _ in range(_LOOKS):
+            await asyncio.sleep(_LOOK_AGAIN_S)
+            if any(feed.connected for feed in self._living().values()):
+                return True
+        return False
 
     async def close(self) -> None:
         """Gives the feeds back, each in its own event loop."""
@@ -111,7 +129,7 @@ class Session:
                 asyncio.run_coroutine_threadsafe(lease.release(), loop)
 
     def _living(self) -> dict[asyncio.AbstractEventLoop, DriftFeed]:
-        return {loop: feed for loop, feed in self._feeds.items() if not loop.is_closed()}
+        return {loop: feed for loop, feed in list(self._feeds.items()) if not loop.is_closed()}
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

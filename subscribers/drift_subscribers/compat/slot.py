@@ -70,12 +70,9 @@ class ClientSlot:
         await self._close_unused(session)
 
     async def reopen(self) -> bool:
-        """Closes the feed and opens it again under the same client; ``False`` where it is not open afterwards."""
+        """Reconnects under the same client; ``False`` where nothing is held or there is no connection afterwards."""
         session = self._session
-        if session is None or not session.references:
-            return False
-        await session.close()
-        return await session.open()
+        return session is not None and session.references > 0 and await session.reconnect()
 
     async def _close_unused(self, session: Session) -> None:
         with self._lock:

@@ -177,7 +177,7 @@ async def test_an_unknown_market(name: str, market_data: BusWriter, caplog: pyte
     await adapter.disconnect()
 
 
-@pytest.mark.parametrize("index", [99, -1, None, "0", 1.5])
+@pytest.mark.parametrize("index", [99, -1, None, "0", 1.5, []])
 async def test_an_unknown_index(index: int, market_data: BusWriter) -> None:
     client = await DriftClientManager.get_client()
     assert client is not None

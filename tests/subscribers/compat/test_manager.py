@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -91,6 +94,59 @@ async def test_reconnecting_keeps_client_and_references(market_data: BusWriter) 
     assert await DriftClientManager.get_client() is client
     await DriftClientManager.release_client()
     await DriftClientManager.release_client()
+
+
+async def test_reconnecting_during_an_outage_waits_and_gives_nothing_up(
+    market_data: BusWriter, engine: LocalNatsServer
+) -> None:
+    adapter = DriftAdapter()
+    await adapter.connect()
+    await engine.kill()
+    await wait_until(lambda: not adapter.connected, 60)
+    assert await DriftClientManager.force_reconnect() is False
+    assert DriftClientManager.reference_count() == 1
+    await engine.start()
+    await wait_until(DriftClientManager.force_reconnect, 60)
+
+    async def fresh() -> bool:
+        await publish(market_data, "SOL-PERP")
+        return await adapter.get_funding_rate("SOL-PERP") is not None
+
+    await wait_until(fresh, 60, every_s=0.2)
+    await adapter.disconnect()
+
+
+CLOSED_WITHOUT_A_FAREWELL = """
+import asyncio
+from drift_subscribers.compat import DriftClientManager
+
+def call(coroutine):
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(coroutine)
+    finally:
+        loop.close()
+
+print(call(DriftClientManager.get_client()) is not None)
+for _ in range(2):
+    print(call(DriftClientManager.get_funding_rate("SOL-PERP")) is not None)
+call(DriftClientManager.release_client())
+print(DriftClientManager.reference_count())
+"""
+
+
+async def test_a_loop_that_was_closed_with_everything_in_it_is_forgotten(market_data: BusWriter) -> None:
+    """As the old funding feed's sync call did it, in a process of its own: asyncio complains of the tasks left."""
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", CLOSED_WITHOUT_A_FAREWELL],
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.stdout.split() == ["True", "True", "True", "0"], done.stderr
 
 
 def _in_a_loop_of_its_own(engine: LocalNatsServer) -> list[object]:
