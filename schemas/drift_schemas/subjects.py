@@ -52,6 +52,20 @@ class Subjects:
         return f"{self.prefix}.ctl.epoch"
 
     @property
+    def lease(self) -> str:
+        """The stored subject of the lead: who may publish, for a few seconds more."""
+        return f"{self.prefix}.ctl.lease"
+
+    @property
+    def standbys(self) -> str:
+        """Wildcard over the heartbeats of publishers that wait for the lead, core NATS only."""
+        return f"{self.prefix}.standby.*"
+
+    def standby(self, publisher_id: str) -> str:
+        """The heartbeat of one publisher that waits for the lead."""
+        return f"{self.prefix}.standby.{publisher_id}"
+
+    @property
     def confirmed(self) -> str:
         """The stored journal of what the publisher confirmed, for re-assertions leave the history."""
         return f"{self.prefix}.ctl.confirmed"

@@ -1,0 +1,171 @@
+"""The lease: the right to lead, held by compare-and-set on one subject whose message expires by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from typing import Final
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from drift_schemas import SEQUENCE_HEADER, TTL_HEADER, Topology
+
+__all__ = ["Lease", "LeaseLost"]
+
+_log = logging.getLogger(__name__)
+_ANSWER_S: Final = 0.5
+_TRY_EVERY_S: Final = 0.1
+_SAFETY_S: Final = 0.25
+_RENEWALS_PER_TTL: Final = 4
+_WRONG_SEQUENCE: Final = 10071
+
+
+class LeaseLost(RuntimeError):
+    """This process may no longer lead; the text says why."""
+
+
+class _NotOurs(RuntimeError):
+    """The subject's last message is not the one that we expected."""
+
+
+class Lease:
+    """One publisher's hold on the lead.
+
+    The server drops the lease ``ttl_s`` after its last renewal; the holder stops a little earlier, by its own
+    steady clock, whatever it can or cannot hear. That two believe to lead for a moment is therefore rare, and harmless:
+    the epoch fences the stream.
+
+    Args:
+        nats: A connection that may write to the stream.
+        topology: Names of stream and subjects.
+        publisher_id: Who holds it.
+        ttl_s: How long a lease outlives its holder, whole seconds.
+
+    Attributes:
+        since_ns: When it became ours, Unix nanoseconds; ``None`` while it is not.
+    """
+
+    def __init__(self, nats: Client, topology: Topology, publisher_id: str, *, ttl_s: int = 2) -> None:
+        self.since_ns: int | None = None
+        self._nats = nats
+        self._stream = topology.stream
+        self._subject = topology.subjects.lease
+        self._publisher_id = publisher_id
+        self._ttl_s = ttl_s
+        self._sequence = 0
+        self._valid_until = 0.0
+        self._free_after = 0
+        self._heard_at = float("-inf")
+
+    @property
+    def is_held(self) -> bool:
+        """It is ours, by our own clock."""
+        return self.since_ns is not None and time.monotonic() < self._valid_until
+
+    async def acquire(self) -> None:
+        """Waits until the lease is ours. Cancel it to give up waiting."""
+        subscription = await self._nats.subscribe(self._subject, cb=self._on_lease)
+        try:
+            while True:
+                if self._may_be_free() and await self._take():
+                    return
+                await asyncio.sleep(_TRY_EVERY_S)
+        finally:
+            if not self._nats.is_closed:
+                await subscription.unsubscribe()
+
+    async def keep(self) -> None:
+        """Renews the lease until that is no longer possible.
+
+        Raises:
+            LeaseLost: somebody else holds it, or NATS did not answer in time.
+        """
+        while True:
+            await asyncio.sleep(self._ttl_s / _RENEWALS_PER_TTL)
+            try:
+                await self._renew()
+            except LeaseLost:
+                self.since_ns = None
+                raise
+
+    async def resign(self) -> None:
+        """Gives the lease up, so that another takes it at once; does nothing when it is not ours."""
+        if not self.is_held:
+            return
+        self.since_ns = None
+        with contextlib.suppress(_NotOurs, NatsError, TimeoutError):
+            await self._put(self._sequence, resigned=True)
+
+    def _may_be_free(self) -> bool:
+        return bool(self._free_after) or time.monotonic() - self._heard_at >= self._ttl_s
+
+    async def _take(self) -> bool:
+        began = time.monotonic()
+        try:
+            self._sequence = await self._put(self._free_after)
+        except _NotOurs:
+            self._free_after = 0
+            return False
+        except (NatsError, TimeoutError):
+            return False
+        self.since_ns, self._valid_until = time.time_ns(), began + self._ttl_s - _SAFETY_S
+        self._free_after = 0
+        return True
+
+    async def _renew(self) -> None:
+        while True:
+            began = time.monotonic()
+            if began >= self._valid_until:
+                raise LeaseLost("NATS did not confirm the lease in time")
+            try:
+                self._sequence = await self._put(self._sequence)
+            except _NotOurs:
+                await self._adopt()
+            except (NatsError, TimeoutError) as error:
+                _log.debug("lease: no answer (%s)", type(error).__name__)
+                await asyncio.sleep(_TRY_EVERY_S)
+            else:
+                self._valid_until = began + self._ttl_s - _SAFETY_S
+                return
+
+    async def _adopt(self) -> None:
+        """Looks whether the newer lease is one of ours whose answer got lost."""
+        try:
+            found = await self._request(f"$JS.API.DIRECT.GET.{self._stream}.{self._subject}", b"", {})
+        except (NatsError, TimeoutError):
+            return
+        if not found.data or json.loads(found.data).get("publisher_id") != self._publisher_id:
+            raise LeaseLost("another publisher leads")
+        self._sequence = int((found.headers or {}).get(SEQUENCE_HEADER, 0))
+
+    async def _on_lease(self, message: Msg) -> None:
+        said = json.loads(message.data)
+        is_free = said.get("resigned", False) and said.get("publisher_id") != self._publisher_id
+        self._free_after = int((message.headers or {}).get(SEQUENCE_HEADER, 0)) if is_free else 0
+        self._heard_at = time.monotonic()
+
+    async def _put(self, expected: int, *, resigned: bool = False) -> int:
+        body = {"publisher_id": self._publisher_id, "since_ns": self.since_ns or time.time_ns()}
+        headers = {
+            TTL_HEADER: f"{self._ttl_s}s",
+            "Nats-Expected-Last-Subject-Sequence": str(expected),
+            "Nats-Expected-Last-Subject-Sequence-Subject": self._subject,
+        }
+        payload = json.dumps({**body, "resigned": True} if resigned else body).encode()
+        reply = await self._request(f"in.{self._subject}", payload, headers)
+        answer = json.loads(reply.data)
+        if (failure := answer.get("error")) is None:
+            return int(answer["seq"])
+        if failure.get("err_code") == _WRONG_SEQUENCE:
+            raise _NotOurs
+        raise NatsError(f"the stream refuses the lease: {failure.get('description')}")
+
+    async def _request(self, subject: str, payload: bytes, headers: dict[str, str]) -> Msg:
+        async with asyncio.timeout(_ANSWER_S):
+            # with a limit of its own nats-py can swallow a cancellation on Python 3.11
+            return await self._nats.request(subject, payload, timeout=None, headers=headers)  # type: ignore[arg-type]

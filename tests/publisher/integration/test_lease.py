@@ -1,0 +1,132 @@
+"""One holder at a time, whatever happens to the holder, to the server, or to the network."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import nats
+import pytest
+from nats.aio.client import Client
+
+from drift_bus.nats_server import LocalNatsServer
+from drift_publisher.lease import Lease, LeaseLost
+from drift_publisher.stream_setup import ensure_topology
+from drift_schemas import Topology
+from tests.support.wait import wait_until
+
+TOPOLOGY = Topology()
+
+
+@pytest.fixture
+async def server(nats_server: LocalNatsServer) -> LocalNatsServer:
+    async with connected(nats_server) as client:
+        await ensure_topology(client, TOPOLOGY)
+    return nats_server
+
+
+@asynccontextmanager
+async def connected(server: LocalNatsServer) -> AsyncIterator[Client]:
+    client = await nats.connect(server.url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def leases(server: LocalNatsServer, *names: str) -> AsyncIterator[list[Lease]]:
+    """One lease each, on connections of their own."""
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(connected(server)) for _ in names]
+        yield [Lease(client, TOPOLOGY, name, ttl_s=1) for client, name in zip(clients, names, strict=True)]
+
+
+@asynccontextmanager
+async def kept(lease: Lease) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(lease.keep(), name="lease under test")
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, LeaseLost):
+            await task
+
+
+async def test_of_many_who_ask_at_once_one_gets_it(server: LocalNatsServer) -> None:
+    async with leases(server, *(f"publisher-{n}" for n in range(8))) as contenders:
+        asking = {asyncio.create_task(lease.acquire()): lease for lease in contenders}
+        done, waiting = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+        assert [lease.is_held for lease in contenders].count(True) == len(done) == 1
+        async with kept(asking[done.pop()]):
+            _, still = await asyncio.wait(waiting, timeout=2.5)
+            assert still == waiting, "nobody gets it while it is renewed"
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_it_passes_on_when_its_holder_is_gone(server: LocalNatsServer) -> None:
+    async with leases(server, "first", "second") as (first, second):
+        await first.acquire()
+        await second.acquire()
+        assert second.is_held
+        assert not first.is_held, "the holder's own clock ended it before the server did"
+
+
+async def test_it_passes_on_at_once_when_its_holder_resigns(server: LocalNatsServer) -> None:
+    async with leases(server, "first", "second") as (first, second):
+        await first.acquire()
+        async with kept(first):
+            waiting = asyncio.create_task(second.acquire())
+            await asyncio.sleep(0.5)
+        await first.resign()
+        await waiting
+        assert second.is_held
+        assert not first.is_held
+
+
+async def test_a_holder_that_was_overtaken_is_told(server: LocalNatsServer) -> None:
+    async with leases(server, "first", "second") as (first, second):
+        await first.acquire()
+        await second.acquire()
+        async with kept(second):
+            with pytest.raises(LeaseLost):
+                await first.keep()
+            assert second.is_held
+
+
+async def test_a_holder_that_cannot_reach_nats_stops_by_its_own_clock(server: LocalNatsServer) -> None:
+    async with leases(server, "first") as [first]:
+        await first.acquire()
+        server.signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(LeaseLost, match="did not confirm"):
+                await first.keep()
+            assert not first.is_held
+        finally:
+            server.signal(signal.SIGCONT)
+
+
+async def test_a_renewal_whose_answer_got_lost_is_found_again(server: LocalNatsServer) -> None:
+    async with leases(server, "first") as [first]:
+        await first.acquire()
+        await first._put(first._sequence)  # stored, and first does not know of it
+        async with kept(first) as keeping:
+            held_until = first._valid_until
+            await wait_until(lambda: keeping.done() or first._valid_until > held_until)
+            assert not keeping.done()
+            assert first.is_held
+
+
+async def test_a_waiting_publisher_can_be_stopped(server: LocalNatsServer) -> None:
+    async with leases(server, "first", "second") as (first, second):
+        await first.acquire()
+        async with kept(first):
+            waiting = asyncio.create_task(second.acquire())
+            await asyncio.sleep(0.3)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
