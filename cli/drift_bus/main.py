@@ -237,12 +237,10 @@ def simulate(
     Its data is invented, or happens again from a capture. Point a publisher at it with --rpc-url and
     --cluster simulated.
     """
-    from drift_bus.simulate import serve_capture
+    from drift_bus.simulate import refuse_mixture, serve_capture, speed_of
     from drift_bus.simulate import simulate as run
 
-    only_for_walk = ("updates_per_second", "funding_period", "seed", "perp_markets")
-    only_for_capture = ("speed", "loop", "exit_at_end")
-    refuse_given(context, only_for_capture if capture_file is None else only_for_walk, with_capture=bool(capture_file))
+    refuse_mixture(context, is_capture=capture_file is not None)
     if capture_file is not None:
         return serve_capture(
             capture_file,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drift_bus.connection import connected
@@ -15,6 +17,7 @@ from drift_bus.settings import CommandSettings
 
 if TYPE_CHECKING:
     from drift_publisher import Publisher
+    from drift_publisher.capture import CaptureFile
 
 __all__ = ["NO_RPC_URL", "publish"]
 
@@ -62,7 +65,9 @@ async def _publish(settings: CommandSettings, stop: asyncio.Event) -> None:
                 subject_prefix=settings.subject_prefix,
             )
         )
-        await _run(publisher, stop)
+        async with contextlib.AsyncExitStack() as parts:
+            file = parts.enter_context(_capture_file(settings)) if settings.capture else None
+            await _run(publisher, stop, file)
     except (PublisherError, ExceptionGroup) as error:
         cause = first_cause(error)
         if isinstance(cause, PublisherError):
@@ -70,7 +75,14 @@ async def _publish(settings: CommandSettings, stop: asyncio.Event) -> None:
         raise
 
 
-async def _run(publisher: Publisher, stop: asyncio.Event) -> None:
+def _capture_file(settings: CommandSettings) -> contextlib.closing[CaptureFile]:
+    from drift_bus.capturing import path_now
+    from drift_publisher.capture import CaptureFile
+
+    return contextlib.closing(CaptureFile(path_now(Path(settings.capture or ""))))
+
+
+async def _run(publisher: Publisher, stop: asyncio.Event, capture_into: CaptureFile | None) -> None:
     """Lets the publisher end by itself once it publishes, and cancels it where it is still starting."""
     ready, started = asyncio.Event(), time.monotonic()
     publishing = asyncio.create_task(publisher.run(stop, on_ready=ready.set), name="publisher")
@@ -83,6 +95,12 @@ async def _run(publisher: Publisher, stop: asyncio.Event) -> None:
             if done:
                 break
             _log.warning("still starting after %.0f s: the chain gives no answer", time.monotonic() - started)
+        if ready.is_set() and capture_into is not None and publisher.chain is not None:
+            from drift_publisher.capture import capturing
+
+            async with capturing(publisher.chain, capture_into):
+                _log.info("capturing into %s", capture_into.path)
+                await asyncio.wait((publishing,))
         if ready.is_set() or publishing.done():
             await publishing
     finally:

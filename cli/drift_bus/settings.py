@@ -34,6 +34,7 @@ class CommandSettings(BaseSettings):
         subject_prefix: First token of every subject.
         cluster: What the data is called: ``mainnet-beta``, ``devnet``, ``simulated``.
         markets: Names, separated by commas; empty means all.
+        capture: File into which a publisher also captures what it is told.
     """
 
     model_config = SettingsConfigDict(
@@ -52,6 +53,7 @@ class CommandSettings(BaseSettings):
     subject_prefix: str = "drift"
     cluster: str | None = None
     markets: str | None = None
+    capture: str | None = None
 
     @classmethod
     def load(cls, **flags: str | None) -> Self:

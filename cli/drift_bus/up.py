@@ -119,6 +119,7 @@ class _Run:
             "DRIFT_BUS_NATS_URL": nats_url,
             "DRIFT_BUS_SUBJECT_PREFIX": self._settings.subject_prefix,
             **({"DRIFT_BUS_WS_URL": ws_url} if ws_url else {}),
+            **({"DRIFT_BUS_CAPTURE": self._settings.capture} if self._settings.capture else {}),
             **({"DRIFT_BUS_CLUSTER": self._cluster} if self._cluster else {}),
         }
         all_markets = ["--markets", ""] if self._demo else []

@@ -62,6 +62,8 @@ class Chain:
     Attributes:
         genesis: The node's genesis hash, once :meth:`cluster` has asked; ``None`` where it does not tell.
         cluster_name: What :meth:`cluster` returned.
+        mode: As given.
+        commitment: Solana commitment of everything that is read and subscribed.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Chain:
         on_update: Callable[[Touched], None],
     ) -> None:
         self.profile = profile
+        self.commitment = rpc.commitment
         self.pool = pool
         self.store = AccountStore(profile, only=frozenset(markets).__contains__ if markets else None)
         self.status = SourceStatus(silence_s=max(silence_s, _MISSED_POLLS * poll_every_s))
@@ -87,7 +90,7 @@ class Chain:
         self._rpc = rpc
         self._limits = limits
         self._markets = markets
-        self._mode = mode
+        self.mode = mode
         self._on_update = on_update
         self._live_at = time.monotonic()
         self._websocket = WebSocketSource(pool, rpc, self.status, self._addresses, limits, quiet_s)
@@ -142,7 +145,7 @@ class Chain:
             tasks.create_task(self._return_to_first_endpoint(), name="endpoint-return")
 
     def _sources(self) -> dict[str, Source]:
-        if self._mode == "polling":
+        if self.mode == "polling":
             return {"poller": self._poller}
         return {"websocket": self._websocket, "poller": self._poller}
 
@@ -150,7 +153,7 @@ class Chain:
         """Polling is the mode, or no socket has been live for a while."""
         if self.status.state == "live":
             self._live_at = time.monotonic()
-        return self._mode == "polling" or time.monotonic() - self._live_at > _POLL_AFTER_S
+        return self.mode == "polling" or time.monotonic() - self._live_at > _POLL_AFTER_S
 
     async def _lag(self, slot: int) -> str:
         return await lag_of(self._rpc, self.pool, self.pool.current, slot, self._limits)

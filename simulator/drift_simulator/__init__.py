@@ -8,12 +8,14 @@ from .counters import Counters
 from .faults import Fault, FaultBook, FaultKind
 from .funding import FundingSettlement
 from .perps import PerpMarket
+from .replay import CaptureReplay
 from .simulator import Simulator, serve
 from .spots import SpotMarket
 from .users import DEMO_AUTHORITY
 
 __all__ = [
     "DEMO_AUTHORITY",
+    "CaptureReplay",
     "Cluster",
     "Counters",
     "Fault",

@@ -9,7 +9,6 @@ from aiohttp import web
 
 from .faults import Fault, FaultKind
 from .node import Node
-from .perps import PerpMarket
 
 __all__ = ["control_routes"]
 
@@ -28,7 +27,7 @@ def control_routes(node: Node) -> list[web.RouteDef]:
         return _json(
             [
                 {
-                    "market_type": "perp" if isinstance(entry, PerpMarket) else "spot",
+                    "market_type": entry.market_type,
                     "name": entry.name,
                     "index": entry.index,
                     "pubkey": str(entry.pubkey),

@@ -86,6 +86,17 @@ class Ledger:
             listener(address, account)
         return True
 
+    def close(self, pubkey: Pubkey, slot: int) -> None:
+        """Take an account's last lamport, as when it is closed: listeners see it empty, then it is gone."""
+        address = str(pubkey)
+        current = self._accounts.get(address)
+        if current is not None and current.pinned:
+            current.original = None
+            return
+        self._accounts[address] = Account(str(Pubkey.default()), b"", 0, slot)
+        self.touch(address, slot)
+        del self._accounts[address]
+
     def pin(self, pubkey: Pubkey, data: bytes, owner: Pubkey | None, slot: int) -> None:
         """Replace an account's content for good; see :attr:`Account.pinned`."""
         address = str(pubkey)

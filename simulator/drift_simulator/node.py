@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Iterator
 from typing import Final
 
-from .cluster import Cluster
 from .counters import Counters
 from .faults import ACCOUNT_FAULTS, Fault, FaultBook, FaultKind
 from .layout import drift_idl
 from .ledger import Account
+from .world import World
 
 __all__ = ["Node"]
 
@@ -23,7 +23,7 @@ _LAYOUTS: Final = ("PerpMarket", "SpotMarket", "State", "User", "UserStats")
 class Node:
     """The cluster through the eyes of RPC and pubsub."""
 
-    def __init__(self, cluster: Cluster, faults: FaultBook, counters: Counters) -> None:
+    def __init__(self, cluster: World, faults: FaultBook, counters: Counters) -> None:
         self.cluster = cluster
         self.faults = faults
         self.counters = counters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from math import exp, floor, log10
-from typing import Final
+from typing import Final, Literal
 
 from solders.pubkey import Pubkey
 
@@ -37,6 +37,8 @@ class PerpMarket:
         funding_period_s: Seconds between settlements.
         rng: The cluster's seeded source of randomness.
     """
+
+    market_type: Final[Literal["perp"]] = "perp"
 
     def __init__(self, listing: PerpListing, *, funding_period_s: int, rng: random.Random) -> None:
         self.listing = listing

@@ -81,6 +81,11 @@ class Server:
             await self._runner.cleanup()
             self._runner = None
 
+    @property
+    def backlog(self) -> int:
+        """Frames that wait for the slowest WebSocket."""
+        return max((entry.waiting for entry in self._sockets), default=0)
+
     async def _post(self, request: web.Request) -> web.StreamResponse:
         counters, faults = self._node.counters, self._node.faults
         counters.http_posts += 1

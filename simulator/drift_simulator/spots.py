@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Final
+from typing import Final, Literal
 
 from solders.pubkey import Pubkey
 
@@ -28,6 +28,8 @@ class SpotMarket:
         listing: What is fixed about the market.
         rng: The cluster's seeded source of randomness.
     """
+
+    market_type: Final[Literal["spot"]] = "spot"
 
     def __init__(self, listing: SpotListing, *, rng: random.Random) -> None:
         self.listing = listing

@@ -72,5 +72,6 @@ def test_any_frame_is_answered(node: Node, request: Any) -> None:
     (frame,) = ear.heard
     answer = orjson.loads(frame)
     assert ("result" in answer) != ("error" in answer)
+    assert isinstance(node.cluster, Cluster)
     node.cluster.step()  # and what was subscribed to can be told
     pubsub.forget(ear)  # type: ignore[arg-type]

@@ -26,7 +26,7 @@ from drift_schemas import (
     decode_event,
     decode_status,
 )
-from drift_simulator import Simulator
+from drift_simulator import CaptureReplay, Simulator
 from tests.support.wait import wait_until
 
 __all__ = ["BusReader", "bus_reader", "chain_of", "keys_of", "running_publisher"]
@@ -39,7 +39,9 @@ def chain_of(publisher: Publisher) -> Chain:
 
 
 @contextlib.asynccontextmanager
-async def running_publisher(sim: Simulator, server: LocalNatsServer, **settings: Any) -> AsyncIterator[Publisher]:
+async def running_publisher(
+    sim: Simulator | CaptureReplay, server: LocalNatsServer, **settings: Any
+) -> AsyncIterator[Publisher]:
     """A publisher that has read every market; it stops cleanly at the end, or the test fails."""
     values = {"rpc_url": sim.http_url, "ws_url": sim.ws_url, "nats_url": server.url, **settings}
     publisher = Publisher(PublisherSettings(_env_file=None, **values))

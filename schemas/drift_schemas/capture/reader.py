@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from drift_schemas.capture.errors import CaptureDamaged, NotACapture
@@ -41,7 +41,7 @@ class CaptureReader:
         self._decompress = decompress
         self.header = self._read_header()
 
-    def __iter__(self) -> Iterator[CaptureRecord]:
+    def records(self) -> Generator[CaptureRecord, None, None]:
         """Yields all records in the order of their arrival; ends at the last whole frame.
 
         Raises:
@@ -51,7 +51,7 @@ class CaptureReader:
             yield from records
 
     def frames(self) -> Iterator[tuple[FrameHead, list[CaptureRecord]]]:
-        """Yields each frame behind the header's with its records; errors as iteration has them."""
+        """Yields each frame behind the header's with its records; errors as :meth:`records` has them."""
         self.cut_short = None
         is_closed, expected = False, CutShort(0, 0)
         for frame in self._read_frames():
