@@ -33,7 +33,10 @@ OWN_IMPORTS = {
 
 CORE_PACKAGES = ["drift_schemas", "drift_subscribers"]
 CORE_DEPENDENCIES = {"msgpack", "nats", "pydantic", "pydantic_core", "tenacity"}
-REPLAY_DEPENDENCIES = {"duckdb", "pyarrow"}
+EXTRAS = {
+    "drift_schemas": {"nacl", "nkeys", "zstandard"},
+    "drift_subscribers": {"duckdb", "prometheus_client", "pyarrow"},
+}
 
 
 def sources(package: str) -> list[Path]:
@@ -84,12 +87,12 @@ def test_a_package_imports_only_those_of_ours_that_the_design_allows(package: st
 
 @pytest.mark.parametrize("package", CORE_PACKAGES)
 def test_what_an_engine_imports_knows_no_driftpy_and_no_undeclared_dependency(package: str) -> None:
-    allowed = CORE_DEPENDENCIES | (REPLAY_DEPENDENCIES if package == "drift_subscribers" else set())
-    assert strangers(package, allowed, among=third_parties(package)) == []
+    assert strangers(package, CORE_DEPENDENCIES | EXTRAS[package], among=third_parties(package)) == []
 
 
-def test_the_replay_extra_is_imported_inside_functions_only() -> None:
-    assert strangers("drift_subscribers", set(), among=REPLAY_DEPENDENCIES, inside_functions=False) == []
+@pytest.mark.parametrize("package", CORE_PACKAGES)
+def test_what_an_extra_brings_is_imported_inside_functions_only(package: str) -> None:
+    assert strangers(package, set(), among=EXTRAS[package], inside_functions=False) == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)
