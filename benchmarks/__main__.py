@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from benchmarks import acks, decode, engines, latency, memory, reads, recovery, soak, start, throughput
+from benchmarks import acks, decode, engines, latency, memory, outages, reads, recovery, slow, soak, start, throughput
 from benchmarks.processes import WorkerFailed
 from benchmarks.table import Progress, Report, show
 
@@ -31,6 +31,8 @@ _BENCHES: Final[dict[str, tuple[_Measure, str]]] = {
     "engines": (engines.measure, "1, 8, 64 engines beside stock DriftClients: what the node is asked, CPU, latency"),
     "memory": (memory.measure, "resident memory of engine processes beside a stock DriftClient's"),
     "reads": (reads.measure, "what one sync read takes"),
+    "slow": (slow.measure, "a fast engine's latency, alone and beside one that takes an event a second"),
+    "outages": (outages.measure, "server killed or frozen, network gone: recovery of an engine, and what it lost"),
     "recovery": (recovery.measure, "each fault: noticed when, right again when, what the node was asked"),
     "start": (start.measure, "first data in a new engine, and from a new publisher"),
 }

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import sys
 import time
 from pathlib import Path
 
 from benchmarks.processes import say, serve
+from benchmarks.slow_engine import follow_slowly
 from drift_schemas import KINDS, Kind, MarketDataEvent
 from drift_subscribers import DriftFeed
 
@@ -16,12 +18,18 @@ __all__: list[str] = []
 
 
 def main() -> int:
-    """Streams every kind until stdin closes; says when it was open and when the first event came."""
+    """Streams every kind until stdin closes; says when it was open and when the first event came.
+
+    A line on stdin gives it a neighbour on the same feed that takes an event of each kind a second; the next
+    line takes the neighbour away.
+    """
     parser = argparse.ArgumentParser(prog="benchmarks.engine")
     parser.add_argument("--nats-url", required=True)
     parser.add_argument("--arrivals", type=Path)
     options = parser.parse_args()
     arrivals: list[tuple[int, MarketDataEvent]] = []
+    if options.arrivals:
+        gc.disable()  # what it notes grows, and walking that is no part of an engine's latency
     first = asyncio.Event()
 
     async def follow(feed: DriftFeed, kind: Kind) -> None:
@@ -35,10 +43,22 @@ def main() -> int:
             await first.wait()
         say(first_ns=time.monotonic_ns())
 
+    feeds: list[DriftFeed] = []
+    neighbour: list[asyncio.Task[None]] = []
+
+    def move_neighbour() -> dict[str, object]:
+        if neighbour:
+            while neighbour:
+                neighbour.pop().cancel()
+        else:
+            neighbour.extend(asyncio.create_task(follow_slowly(feeds[0], kind)) for kind in KINDS)
+        return {"neighbour": bool(neighbour)}
+
     async def work(stop: asyncio.Event) -> None:
         opening_ns = time.monotonic_ns()
         async with DriftFeed(options.nats_url) as feed, asyncio.TaskGroup() as tasks:
             say(opening_ns=opening_ns, open_ns=time.monotonic_ns(), entries=feed.statistics().entries)
+            feeds.append(feed)
             following = [tasks.create_task(follow(feed, kind)) for kind in KINDS]
             following.append(tasks.create_task(tell_first(feed)))
             await stop.wait()
@@ -54,7 +74,7 @@ def main() -> int:
                     file.write(orjson.dumps([arrived_ns, wall_ahead_ns, event.kind, _essence(event)]) + b"\n")
         say(delivered=len(arrivals), gaps=counts.gaps, duplicates=counts.duplicates)
 
-    return serve(work)
+    return serve(work, move_neighbour)
 
 
 def _essence(event: MarketDataEvent) -> dict[str, object]:
