@@ -1,12 +1,12 @@
 """State in, content out: pure functions from decoded accounts to what events say, in integers.
 
-An event is an :class:`Origin` and a content. Whether a content is news is asked before an event is made of it: about
-half of what is projected is not.
+An event's fields are those of an :class:`Origin` and of a content. Whether a content is news is asked before an event
+is made of it: about half of what is projected is not.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from drift_publisher.accounts import OraclePrice, PerpMarket, SpotMarket, State
 from drift_publisher.funding import estimated_funding_rates, next_funding_ts
@@ -14,13 +14,11 @@ from drift_publisher.profile import ProgramProfile
 from drift_publisher.spot_rates import spot_rates
 from drift_publisher.validity import oracle_is_valid
 from drift_publisher.vamm import bid_ask_price
-from drift_schemas import SCHEMA_VERSION
 
 __all__ = [
     "Content",
     "Origin",
     "Quote",
-    "event_fields",
     "funding_content",
     "market_content",
     "price_content",
@@ -32,21 +30,14 @@ Content = dict[str, Any]
 """The fields of one kind of event that tell of its market, in the model's order and of its types."""
 
 
-class Origin(NamedTuple):
-    """Whom an event is about, and where and when it comes from; the fields are those of every market event.
+class Origin(TypedDict):
+    """Whom an event is about, and where and when it comes from: the fields that all market events begin with.
 
-    Attributes:
-        program: The profile's name.
-        cluster: As events say it.
-        epoch: The publisher's epoch.
-        slot: Slot of the newest account behind the event.
-        published_at_ns: When the event is handed on.
-        market: The market's name.
-        market_type: ``perp`` or ``spot``.
-        market_index: Index in the table of that type.
-        observed_at_ns: When that account's notification arrived; also the formulas' "now".
+    ``slot`` and ``observed_at_ns`` are those of the newest account behind the event; the latter is also the formulas'
+    "now".
     """
 
+    schema_version: int
     program: str
     cluster: str
     epoch: int
@@ -56,16 +47,6 @@ class Origin(NamedTuple):
     market_type: str
     market_index: int
     observed_at_ns: int
-
-    @property
-    def now_s(self) -> int:
-        """The arrival in whole Unix seconds."""
-        return self.observed_at_ns // 1_000_000_000
-
-
-def event_fields(origin: Origin, content: Content) -> dict[str, Any]:
-    """All fields of an event, in the model's order."""
-    return {"schema_version": SCHEMA_VERSION, **origin._asdict(), **content}
 
 
 class Quote(NamedTuple):

@@ -20,7 +20,7 @@ from drift_publisher.projection import (
 )
 from drift_publisher.standing import Standing
 from drift_publisher.store import AccountStore, MarketKey, Touched
-from drift_schemas import InvalidMarketName, Kind, Topology
+from drift_schemas import SCHEMA_VERSION, InvalidMarketName, Kind, Topology
 
 __all__ = ["Projector"]
 
@@ -97,10 +97,10 @@ class Projector:
         if market is None or market.name in self._unnameable or not self._store.oracle_was_read(market):
             return
         try:
-            origin = self._origin(market, key)
+            origin, now = self._origin(market, key), self._clock()
             for kind, content in self._project(market, kinds, origin):
                 standing = self._standing_of(kind, key, market.name)
-                message = standing.next_message(origin, content, self._clock(), reassert=reassert)
+                message = standing.next_message(origin, content, now, reassert=reassert)
                 if message is not None:
                     self._bus.submit(message)
         except InvalidMarketName as refused:
@@ -115,12 +115,13 @@ class Projector:
     def _project(
         self, market: PerpMarket | SpotMarket, kinds: Iterable[Kind], origin: Origin
     ) -> Iterator[tuple[Kind, Content]]:
-        store, profile, now_s = self._store, self._store.profile, origin.now_s
+        store, profile = self._store, self._store.profile
+        now_s = origin["observed_at_ns"] // 1_000_000_000
         oracle = store.oracle(market)
         quoted = quote(market, oracle, now_s) if isinstance(market, PerpMarket) else None
         for kind in kinds:
             if kind == "price":
-                slot = max(self._chain_slot(), origin.slot)
+                slot = max(self._chain_slot(), origin["slot"])
                 yield kind, price_content(market, oracle, quoted, store.state, slot, profile)
             elif isinstance(market, SpotMarket):
                 yield kind, spot_content(market)
@@ -130,21 +131,19 @@ class Projector:
                 yield kind, market_content(market)
 
     def _origin(self, market: PerpMarket | SpotMarket, key: MarketKey) -> Origin:
-        slot = observed_at_ns = 0
-        for version in (self._store.version(market.pubkey), self._store.version(market.oracle)):
-            if version is not None:
-                slot, observed_at_ns = max(slot, version.slot), max(observed_at_ns, version.received_ns)
-        return Origin(
-            program=self._store.profile.name,
-            cluster=self.cluster,
-            epoch=self.epoch,
-            slot=slot,
-            published_at_ns=self._wall_ns(),
-            market=market.name,
-            market_type=key.type,
-            market_index=key.market_index,
-            observed_at_ns=observed_at_ns,
-        )
+        own, oracle = self._store.version(market.pubkey), self._store.version(market.oracle)
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "program": self._store.profile.name,
+            "cluster": self.cluster,
+            "epoch": self.epoch,
+            "slot": max(own.slot if own else 0, oracle.slot if oracle else 0),
+            "published_at_ns": self._wall_ns(),
+            "market": market.name,
+            "market_type": key.type,
+            "market_index": key.market_index,
+            "observed_at_ns": max(own.received_ns if own else 0, oracle.received_ns if oracle else 0),
+        }
 
     def _standing_of(self, kind: Kind, key: MarketKey, market: str) -> Standing:
         standing = self._standings.get((kind, key))

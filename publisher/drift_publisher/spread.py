@@ -118,12 +118,9 @@ def _volatility_spreads(market: PerpMarket, confidence: int, reserve_price: int,
     volatility = max(confidence, average // 2)
     floor = confidence // 20 if confidence <= _PERCENT // 400 else confidence
     volume = max(1, market.volume_24h)
-
-    def side(intensity: int) -> int:
-        factor = clamp(intensity * _PERCENT // volume, _PERCENT // 100, _PERCENT)
-        return max(floor, volatility * factor // _PERCENT)
-
-    return side(market.long_intensity_volume), side(market.short_intensity_volume)
+    long_share = clamp(market.long_intensity_volume * _PERCENT // volume, _PERCENT // 100, _PERCENT)
+    short_share = clamp(market.short_intensity_volume * _PERCENT // volume, _PERCENT // 100, _PERCENT)
+    return max(floor, volatility * long_share // _PERCENT), max(floor, volatility * short_share // _PERCENT)
 
 
 def _open_liquidity(market: PerpMarket, base: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import hashlib
 import msgpack
 
 from drift_publisher.lanes import Message
-from drift_publisher.projection import Content, Origin, event_fields
+from drift_publisher.projection import Content, Origin
 from drift_schemas import (
     CONTENT_TYPE,
     MSG_ID_HEADER,
@@ -72,7 +72,7 @@ class Standing:
         identity = self._identity(origin, content, is_new=is_new)
         headers = {**self._headers, MSG_ID_HEADER: identity}
         if self._is_stored:
-            headers[MSG_ID_HEADER] = f"{identity}.r{origin.published_at_ns // 1_000_000_000}"
+            headers[MSG_ID_HEADER] = f"{identity}.r{origin['published_at_ns'] // 1_000_000_000}"
             headers[REASSERTION_HEADER] = "1"
             headers[TTL_HEADER] = str(ttl_s)
 
@@ -80,18 +80,20 @@ class Standing:
             if self._content is content:
                 self._is_stored = True
 
-        return Message(self._subject, encode_fields(event_fields(origin, content)), headers, now + ttl_s, stored)
+        return Message(self._subject, encode_fields({**origin, **content}), headers, now + ttl_s, stored)
 
     def _identity(self, origin: Origin, content: Content, *, is_new: bool) -> str:
         """Program, kind, market, slot and content, the same in every process.
 
         Content that comes back within one slot is another event, and counts on.
         """
-        if origin.slot != self._identity_slot:
-            self._identity_slot = origin.slot
+        slot = origin["slot"]
+        if slot != self._identity_slot:
+            self._identity_slot = slot
             self._seen.clear()
-        packed = msgpack.packb((origin.cluster, origin.market, *content.values()), default=str)
+        packed = msgpack.packb((origin["cluster"], origin["market"], *content.values()), default=str)
         digest = hashlib.blake2b(packed, digest_size=12).hexdigest()
         again = self._seen[digest] = self._seen.get(digest, 0) + is_new
-        where = f"{origin.program}.{self._kind}.{origin.market_type}{origin.market_index}.{origin.slot}"
-        return f"{where}.{digest}.{again}" if again > 1 else f"{where}.{digest}"
+        market = f"{origin['market_type']}{origin['market_index']}"
+        identity = f"{origin['program']}.{self._kind}.{market}.{slot}.{digest}"
+        return f"{identity}.{again}" if again > 1 else identity

@@ -76,7 +76,7 @@ class AccountStore:
         self.seen_names: set[str] = set()
         self._only = only
         self._versions: dict[str, Versioned] = {}
-        self._prices: dict[tuple[str, str], OraclePrice | None] = {}
+        self._prices: defaultdict[str, dict[str, OraclePrice | None]] = defaultdict(dict)
         self._users: defaultdict[str, set[MarketKey]] = defaultdict(set)
         self._reported: set[tuple[str, str]] = set()
         self._names: dict[str, MarketKey] = {}
@@ -118,10 +118,10 @@ class AccountStore:
         """The market's oracle reading; ``None`` where its account is missing or was refused."""
         if market.oracle_source == _NO_ACCOUNT:
             return QUOTE_ASSET_PRICE
-        key = (market.oracle, market.oracle_source)
-        if key not in self._prices:
-            self._prices[key] = self._read_oracle(*key)
-        return self._prices[key]
+        readings, source = self._prices[market.oracle], market.oracle_source
+        if source not in readings:
+            readings[source] = self._read_oracle(market.oracle, source)
+        return readings[source]
 
     def oracle_was_read(self, market: PerpMarket | SpotMarket) -> bool:
         """The market's oracle account was reported at least once, be it as missing."""
@@ -227,7 +227,7 @@ class AccountStore:
         if self._users[before.oracle]:
             return ()
         self._versions.pop(before.oracle, None)  # nobody tells of it any more, so it would only grow old
-        self._forget_prices(before.oracle)
+        self._prices.pop(before.oracle, None)
         return (before.oracle,)
 
     def _follow_oracle(self, key: MarketKey, market: PerpMarket | SpotMarket) -> tuple[str, ...]:
@@ -244,12 +244,8 @@ class AccountStore:
         self._versions[update.address] = _versioned(update)
         if not changed:
             return _NOTHING
-        self._forget_prices(update.address)
+        self._prices.pop(update.address, None)
         return Touched(by_oracle=tuple(sorted(self._users[update.address])))
-
-    def _forget_prices(self, oracle: str) -> None:
-        for key in [key for key in self._prices if key[0] == oracle]:
-            del self._prices[key]
 
     def _read_oracle(self, address: str, source: str) -> OraclePrice | None:
         version = self._versions.get(address)

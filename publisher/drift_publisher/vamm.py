@@ -89,18 +89,14 @@ def _follow_oracle(market: PerpMarket, oracle_price: int) -> Curve | None:
         return curve
     target, peg, budget = _affordable_peg(market, curve, oracle_price)
     cost = _repeg_cost(curve, peg)
-    followed: Curve | None = curve
-    if cost >= budget and cost > 0:
-        followed = _scaled(curve, market, 999, 1000)
-        if followed is None:
-            return None
-        peg = _budgeted_peg(followed, budget + _freed_by_smaller_k(market, curve, 999, 1000), target)
-        cost = _repeg_cost(followed, peg)
-    else:
-        followed = _scaled(curve, market, 1, 1)
-    if followed is None:
+    if cost < budget or cost <= 0:
+        return _scaled(curve, market, 1, 1, peg, cost)
+    smaller = _scaled(curve, market, 999, 1000, curve.peg, 0)
+    if smaller is None:
         return None
-    return followed._replace(peg=peg, fee_pool=curve.fee_pool - cost, net_revenue=curve.net_revenue - cost)
+    peg = _budgeted_peg(smaller, budget + _freed_by_smaller_k(market, curve, 999, 1000), target)
+    cost = _repeg_cost(smaller, peg)
+    return smaller._replace(peg=peg, fee_pool=curve.fee_pool - cost, net_revenue=curve.net_revenue - cost)
 
 
 def _affordable_peg(market: PerpMarket, curve: Curve, oracle_price: int) -> tuple[int, int, int]:
@@ -118,8 +114,8 @@ def _affordable_peg(market: PerpMarket, curve: Curve, oracle_price: int) -> tupl
     return oracle_price, peg, budget
 
 
-def _scaled(curve: Curve, market: PerpMarket, numerator: int, denominator: int) -> Curve | None:
-    """The curve with its depth scaled, and the reserve where the AMM's position would be closed."""
+def _scaled(curve: Curve, market: PerpMarket, numerator: int, denominator: int, peg: int, cost: int) -> Curve | None:
+    """The curve with its depth scaled, its peg moved at ``cost``, and where the AMM's position would be closed."""
     base = curve.base * numerator // denominator
     sqrt_k = curve.sqrt_k * numerator // denominator
     balanced = base + market.base_asset_amount_with_amm
@@ -129,7 +125,7 @@ def _scaled(curve: Curve, market: PerpMarket, numerator: int, denominator: int) 
     quote = invariant // base
     if quote <= 0:
         return None
-    return curve._replace(base=base, sqrt_k=sqrt_k, quote=quote, terminal_quote=invariant // balanced)
+    return Curve(base, quote, sqrt_k, peg, invariant // balanced, curve.fee_pool - cost, curve.net_revenue - cost)
 
 
 def _freed_by_smaller_k(market: PerpMarket, curve: Curve, numerator: int, denominator: int) -> int:
@@ -177,7 +173,7 @@ def _smoothed(market: PerpMarket, quoted: Spreads, offset: int) -> Spreads:
     """A reference offset that changes sides moves there in small steps, with wider spreads meanwhile."""
     before = market.reference_price_offset
     if market.curve_update_intensity <= 100 or (offset < 0) == (before < 0):
-        return quoted._replace(offset=offset)
+        return Spreads(quoted.long, quoted.short, offset)
     step = min(10, abs(before) or abs(offset))
     if offset < before:
         moved = before - step

@@ -10,7 +10,6 @@ from drift_publisher.projection import (
     Content,
     Origin,
     Quote,
-    event_fields,
     funding_content,
     market_content,
     price_content,
@@ -18,6 +17,7 @@ from drift_publisher.projection import (
 )
 from drift_schemas import (
     EVENT_TYPES,
+    SCHEMA_VERSION,
     FundingEvent,
     MarketEvent,
     PriceEvent,
@@ -32,6 +32,7 @@ from .accounts import NOW
 __all__ = ["ORIGIN", "funding_event", "market_event", "origin_of", "price_event", "spot_event"]
 
 ORIGIN = Origin(
+    schema_version=SCHEMA_VERSION,
     program="drift-v2",
     cluster="simulated",
     epoch=4,
@@ -46,7 +47,7 @@ ORIGIN = Origin(
 
 def origin_of(market: PerpMarket | SpotMarket) -> Origin:
     type_ = "perp" if isinstance(market, PerpMarket) else "spot"
-    return ORIGIN._replace(market=market.name, market_type=type_, market_index=market.market_index)
+    return {**ORIGIN, "market": market.name, "market_type": type_, "market_index": market.market_index}
 
 
 def funding_event(
@@ -77,7 +78,7 @@ def spot_event(market: SpotMarket) -> SpotMarketEvent:
 def _validated(model: type[Any], market: PerpMarket | SpotMarket, content: Content) -> Any:
     """The event that a reader decodes; it has all of its model's fields, and the model packs to the same bytes."""
     assert EVENT_TYPES[model.kind] is model
-    fields = event_fields(origin_of(market), content)
+    fields = {**origin_of(market), **content}
     event = decode_event(model.kind, encode_fields(fields))
     assert list(fields) == list(model.model_fields)
     assert encode(model(**fields)) == encode(event) == encode_fields(fields)

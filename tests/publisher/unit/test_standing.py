@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -34,8 +34,8 @@ def standing() -> Standing:
 
 def next_message(standing: Standing, event: MarketDataEvent, now: float, *, reassert: bool = False) -> Message | None:
     """What this event, taken apart into origin and content, calls for."""
-    fields = event.model_dump(exclude={"schema_version"})
-    origin = Origin(**{name: fields.pop(name) for name in Origin._fields})
+    fields = event.model_dump()
+    origin = cast(Origin, {name: fields.pop(name) for name in Origin.__annotations__})
     return standing.next_message(origin, fields, now, reassert=reassert)
 
 
