@@ -39,6 +39,7 @@ from drift_subscribers.options import FeedOptions
 from drift_subscribers.policies import Lossless, Policy, default_policy
 from drift_subscribers.position import StreamPosition
 from drift_subscribers.reads import Reads
+from drift_subscribers.replay_clock import ReplayClock, ReplayedTime
 from drift_subscribers.roster import OpenStream, Roster
 from drift_subscribers.server_clock import ServerClock
 from drift_subscribers.statistics import Counters, FeedStatistics
@@ -87,7 +88,7 @@ class DriftFeed(Reads):
         reconcile_every_s: How often quiet markets are compared with the stream.
         inbox_prefix: Where answers come; permissions are given by it.
         nats_options: Further arguments of nats-py's ``connect``, such as ``user_credentials`` or ``tls``.
-        clock: Monotonic seconds; freshness is measured on it.
+        clock: Monotonic seconds; freshness is measured on it. A ``ReplayClock`` where the prefix is a replay's.
         wall_clock: Seconds since the Unix epoch; used only where the server's own time may not be asked.
 
     Raises:
@@ -119,7 +120,7 @@ class DriftFeed(Reads):
         self._roster = Roster()
         self._complaints = Complaints(self._counters.refused, time.monotonic)
         self._inspector = Inspector(self._topology, clock)
-        self._server_clock = ServerClock()
+        self._server_clock = ReplayedTime(clock) if isinstance(clock, ReplayClock) else ServerClock()
         self._position = StreamPosition()
         self._lanes = {kind: self._new_lane(kind, clock) for kind in KINDS}
         self._followed = {kind: self._lanes[kind] for kind in _checked(kinds)}
@@ -361,7 +362,10 @@ class DriftFeed(Reads):
 
     async def _on_status(self, message: Msg) -> None:
         try:
-            self._heartbeat.hear(decode_status(message.data, message.headers))
+            status = decode_status(message.data, message.headers)
+            if isinstance(self._clock, ReplayClock):
+                self._clock.hear(status.published_at_ns)
+            self._heartbeat.hear(status)
         except MessageError as error:
             self._complaints.refuse("status", str(error))
 

@@ -86,34 +86,32 @@ async def read_ticks(
     selection: Selection,
     *,
     begin_ns: int,
-    until_ns: int,
+    until_ns: int | None,
     stream: str | None = None,
     patience_s: float = PATIENCE_S,
 ) -> AsyncGenerator[list[Tick], None]:
     """Yields ticks before ``until_ns``, beginning so long before ``begin_ns`` that the values present then are known.
 
-    The selection gives kinds and markets; its bounds don't matter.
+    The selection gives kinds and markets; its bounds don't matter. Without ``until_ns`` it ends with the last message
+    that the stream holds now.
 
     Raises:
         NoHistory: there is no such stream.
         HistoryInterrupted: the server stayed away, or the stream was made anew.
     """
-    wanted = replace(
-        selection,
-        since_ns=None, until_ns=None, first_sequence=None, last_sequence=None, reassertions=True, journal=True,
-    )  # fmt: skip
+    wanted = Selection(kinds=selection.kinds, markets=selection.markets, reassertions=True, journal=True)
     async with Inquiry(client, patience_s=patience_s) as inquiry:
         index = StreamIndex(inquiry, topology, stream)
         await index.open()
         first = await index.first_at(begin_ns - _LONGEST_TTL_NS)
-        last = await index.first_at(until_ns + HOLD_NS) - 1
-        subjects = replace(wanted, journal=False).subjects(topology.subjects)
-        values = await index.last_values(subjects, first - 1)
+        last = index.newest if until_ns is None else await index.first_at(until_ns + HOLD_NS) - 1
+        events = replace(wanted, journal=False).subjects(topology.subjects)
+        values = await index.last_values(events, first - 1)
     timeline = Timeline(values)
     yield timeline.fresh()
-    span = Span(index.stream, index.created, first, last, begin_ns)
+    span = Span(index.stream, index.created, first, last, begin_ns, begin_ns, until_ns)
     batches = read_span(client, topology, wanted, span, patience_s=patience_s)
     async with aclosing(batches):
         async for messages in batches:
-            yield [tick for tick in timeline.feed(messages) if tick.at_ns < until_ns]
-    yield timeline.finish(until_ns)
+            yield [tick for tick in timeline.feed(messages) if until_ns is None or tick.at_ns < until_ns]
+    yield timeline.finish(timeline.newest_ns + 1 if until_ns is None else until_ns)

@@ -29,6 +29,8 @@ class Span:
         first_sequence: Where to begin.
         last_sequence: Where to end; nothing stored later is part of it.
         first_ns: When the first selected message was stored, in nanoseconds since the epoch.
+        begin_ns: Where replayed time begins: what the selection says, or else ``first_ns``.
+        until_ns: Where it ends, not included; ``None``: with the last message.
     """
 
     stream: str
@@ -36,6 +38,8 @@ class Span:
     first_sequence: int
     last_sequence: int
     first_ns: int
+    begin_ns: int
+    until_ns: int | None
 
 
 async def find_span(
@@ -80,7 +84,12 @@ async def find_span(
                 f"nothing in the stream {index.stream} of {selection.describe()}: it holds "
                 f"{format_moment(oldest.stored_at_ns)} to {end}, sequences {oldest.sequence} to {index.newest}"
             )
-        return Span(index.stream, index.created, found.sequence, last, found.stored_at_ns)
+        following = await index.first_of([names.everything], last + 1)
+        until_ns = selection.until_ns
+        if until_ns is None and following is not None and selection.last_sequence is not None:
+            until_ns = following.stored_at_ns
+        begin_ns = found.stored_at_ns if selection.since_ns is None else selection.since_ns
+        return Span(index.stream, index.created, found.sequence, last, found.stored_at_ns, begin_ns, until_ns)
 
 
 async def check_reach(

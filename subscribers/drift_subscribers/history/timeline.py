@@ -104,14 +104,18 @@ class Timeline:
         """The values that are present after the last tick returned, by kind and token."""
         return [self._fresh[key] for key in sorted(self._fresh)]
 
+    @property
+    def newest_ns(self) -> int:
+        """When the newest message taken was stored, in nanoseconds since the epoch; 0 before any."""
+        return self._places[-1][1] if self._places else 0
+
     def feed(self, messages: Iterable[StoredMessage]) -> list[Tick]:
         """Takes messages in their order; returns the ticks that nothing later can change."""
         for message in messages:
             self._take(message)
         if not self._places:
             return []
-        settled_ns = self._places[-1][1] - HOLD_NS
-        settled = bisect_right(self._places, settled_ns, key=lambda place: place[1])
+        settled = bisect_right(self._places, self.newest_ns - HOLD_NS, key=lambda place: place[1])
         if not settled:
             return []
         ticks = self._release(self._places[settled - 1][0], 2**63)
