@@ -53,8 +53,8 @@ def capture(
 
         try:
             with contextlib.closing(CaptureFile(path_now(output), overwrite=force, max_bytes=max_bytes)) as file:
-                async with also_stopped_by_stdin(stop, wanted=until_stdin_closes), _ended_after(seconds, stop):
-                    done = await _capture(settings, file, stop)
+                async with also_stopped_by_stdin(stop, wanted=until_stdin_closes):
+                    done = await _capture(settings, file, stop, seconds)
         except (PublisherError, ExceptionGroup) as error:
             cause = first_cause(error)
             if isinstance(cause, PublisherError):
@@ -68,8 +68,10 @@ def capture(
     return run_until_stopped(run)
 
 
-async def _capture(settings: CommandSettings, file: CaptureFile, stop: asyncio.Event) -> Capture | None:
-    """The ended capture; ``None`` where it was stopped while the chain was still being read."""
+async def _capture(
+    settings: CommandSettings, file: CaptureFile, stop: asyncio.Event, seconds: float | None
+) -> Capture | None:
+    """The ended capture; its ``seconds`` count from its first record. ``None`` where it was stopped while the chain was still being read."""
     from drift_publisher import PublisherSettings
     from drift_publisher.capture import run_capture
 
@@ -94,7 +96,8 @@ async def _capture(settings: CommandSettings, file: CaptureFile, stop: asyncio.E
                 return None
         if ready.done():
             complain(_begun(*ready.result()))
-            await _tell_progress(*ready.result(), capturing)
+            async with _ended_after(seconds, stop):
+                await _tell_progress(*ready.result(), capturing)
         return await capturing
     finally:
         capturing.cancel()

@@ -23,7 +23,7 @@ from .server import Server
 __all__ = ["CaptureReplay", "open_capture"]
 
 _QUIET_S: Final = 1.0
-_PATIENCE_S: Final = 10.0
+_PATIENCE_S: Final = 20.0
 _LOOK_S: Final = 0.1
 _LAST_LOOKS: Final = 100
 
@@ -46,7 +46,7 @@ class CaptureReplay:
     Use it as an async context manager; inside, :attr:`http_url` and :attr:`ws_url` are reachable.
 
     The state in which the capture begins is there at once. Time starts with the first client: one second after its
-    last new subscription, or ten after its first request where it subscribes nothing. At the end slots stop.
+    last new subscription, or twenty after its first request where it subscribes nothing. At the end slots stop.
 
     Args:
         path: The capture file, which may be cut short.

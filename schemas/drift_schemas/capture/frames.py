@@ -20,7 +20,8 @@ Decompress = Callable[[bytes, int], bytes]
 
 _MAGIC: Final = b"DRIFTCAP"
 _SKIPPABLE: Final = 0x184D2A5D
-_HEAD: Final = struct.Struct("<II8sIIIII")
+_HEAD: Final = struct.Struct("<II8sIIIIII")
+"""Magic, bytes to skip, ours; number, size, content size, records; checksums of the body and of the head before it."""
 _BEGINNING: Final = struct.pack("<II8s", _SKIPPABLE, _HEAD.size - 8, _MAGIC)
 _MOST_BYTES: Final = 128 * 2**20
 
@@ -60,9 +61,9 @@ def pack_frame(number: int, records: int, content: bytes, compress: Compress) ->
         compress: zstd.
     """
     body = compress(content)
-    checksum = _checksum(number, len(body), len(content), records, body)
-    sizes = (number, len(body), len(content), records, checksum)
-    return _HEAD.pack(_SKIPPABLE, _HEAD.size - 8, _MAGIC, *sizes) + body
+    told = (number, len(body), len(content), records, zlib.crc32(body))
+    head = _HEAD.pack(_SKIPPABLE, _HEAD.size - 8, _MAGIC, *told, 0)
+    return head[:-4] + struct.pack("<I", zlib.crc32(head[:-4])) + body
 
 
 def read_frames(file: BinaryIO, decompress: Decompress) -> Iterator[tuple[FrameHead, bytes] | CutShort]:
@@ -79,9 +80,11 @@ def read_frames(file: BinaryIO, decompress: Decompress) -> Iterator[tuple[FrameH
         if len(raw) < _HEAD.size:
             yield CutShort(number, offset)
             return
-        _, _, _, told_number, size, content_size, records, checksum = _HEAD.unpack(raw)
+        _, _, _, told_number, size, content_size, records, checksum, head_checksum = _HEAD.unpack(raw)
         if not raw.startswith(_BEGINNING):
             raise CaptureDamaged(number, offset, "a frame ought to begin here")
+        if zlib.crc32(raw[:-4]) != head_checksum:
+            raise CaptureDamaged(number, offset, "the checksum of its head does not match")
         if told_number != number:
             raise CaptureDamaged(number, offset, f"frame {told_number} stands here")
         if max(size, content_size) > _MOST_BYTES:
@@ -90,7 +93,7 @@ def read_frames(file: BinaryIO, decompress: Decompress) -> Iterator[tuple[FrameH
         if len(body) < size:
             yield CutShort(number, offset)
             return
-        if _checksum(number, size, content_size, records, body) != checksum:
+        if zlib.crc32(body) != checksum:
             raise CaptureDamaged(number, offset, "its checksum does not match")
         try:
             content = decompress(body, content_size)
@@ -100,7 +103,3 @@ def read_frames(file: BinaryIO, decompress: Decompress) -> Iterator[tuple[FrameH
         number, offset = number + 1, offset + len(raw) + size
     if number == 0:
         raise NotACapture("the file is empty")
-
-
-def _checksum(number: int, size: int, content_size: int, records: int, body: bytes) -> int:
-    return zlib.crc32(body, zlib.crc32(struct.pack("<IIII", number, size, content_size, records)))

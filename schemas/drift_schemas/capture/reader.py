@@ -86,6 +86,6 @@ class CaptureReader:
 
 def _records(head: FrameHead, content: bytes) -> list[CaptureRecord | CaptureEnd]:
     try:
-        return list(unpack_records(content))
+        return list(unpack_records(content, head.records))
     except Exception as error:
         raise CaptureDamaged(head.number, head.offset, str(error)) from None

@@ -143,15 +143,17 @@ def unpack_header(payload: bytes) -> CaptureHeader:
     return header
 
 
-def unpack_records(payload: bytes) -> Iterator[CaptureRecord | CaptureEnd]:
-    """Reads the records of one frame; kinds that a later version may add are passed over.
+def unpack_records(payload: bytes, count: int) -> Iterator[CaptureRecord | CaptureEnd]:
+    """Reads the ``count`` records of one frame; kinds that a later version may add are passed over.
 
     Raises:
         ValueError: the bytes are no records.
     """
     unpacker = msgpack.Unpacker(max_buffer_size=len(payload) or 1)
     unpacker.feed(payload)
+    seen = 0
     for record in unpacker:
+        seen += 1
         if not isinstance(record, list) or not record:
             raise ValueError(f"a record that is no list: {type(record).__name__}")
         known = _FIELD_TYPES.get(record[0])
@@ -162,3 +164,5 @@ def unpack_records(payload: bytes) -> Iterator[CaptureRecord | CaptureEnd]:
         if len(values) != len(types) or not all(map(isinstance, values, types)):
             raise ValueError(f"a record of kind {record[0]} with other fields than it has")
         yield make(*values)
+    if seen != count:
+        raise ValueError(f"{seen} records where {count} were written")
