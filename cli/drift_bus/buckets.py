@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import nats.errors
@@ -16,11 +15,11 @@ from drift_bus.errors import CommandError
 from drift_schemas import (
     SEQUENCE_HEADER,
     SUBJECT_HEADER,
-    TIME_STAMP_HEADER,
     Kind,
     Topology,
     bucket_ttl_s,
 )
+from drift_subscribers.server_clock import parse_time_stamp, stored_at_ns
 
 __all__ = ["NoBucket", "StoredValue", "read_bucket"]
 
@@ -39,7 +38,7 @@ class StoredValue:
     Attributes:
         token: The market's subject token.
         revision: The key's revision.
-        age_s: Seconds since it was stored, by the server's clock.
+        age_s: Seconds since it was stored, by the server's clock; in a replay by the replayed time.
         payload: The encoded event.
         headers: The message's headers.
     """
@@ -58,12 +57,12 @@ async def read_bucket(client: Client, topology: Topology, kind: Kind) -> list[St
         NoBucket: there is none.
         CommandError: the server does not answer, or without JetStream.
     """
-    server_time = await _server_time(client, topology, kind)
+    now_ns = await _now_ns(client, topology, kind)
     subject_prefix = f"$KV.{topology.bucket(kind)}."
     values = []
     for message in await _last_per_subject(client, topology.bucket_stream(kind), f"{subject_prefix}>"):
         headers = dict(message.headers or {})
-        age_s = (server_time - datetime.fromisoformat(headers[TIME_STAMP_HEADER])).total_seconds()
+        age_s = (now_ns - stored_at_ns(headers)) / 1e9
         # An empty value marks a key that ended; one that outlived its TTL may show after a server restart.
         if message.data and age_s <= bucket_ttl_s(kind):
             token = headers[SUBJECT_HEADER].removeprefix(subject_prefix)
@@ -72,7 +71,20 @@ async def read_bucket(client: Client, topology: Topology, kind: Kind) -> list[St
     return sorted(values, key=lambda value: value.token)
 
 
-async def _server_time(client: Client, topology: Topology, kind: Kind) -> datetime:
+async def _now_ns(client: Client, topology: Topology, kind: Kind) -> int:
+    """The server's time; in a replay the time of what was replayed last."""
+    server_ns = await _server_time_ns(client, topology, kind)
+    if not topology.prefix.startswith("replay."):
+        return server_ns
+    newest = json.dumps({"last_by_subj": topology.subjects.everything}).encode()
+    try:
+        reply = await client.request(f"$JS.API.DIRECT.GET.{topology.stream}", newest, timeout=_TIMEOUT_S)
+        return stored_at_ns(reply.headers or {})
+    except (nats.errors.Error, KeyError, ValueError):
+        return server_ns
+
+
+async def _server_time_ns(client: Client, topology: Topology, kind: Kind) -> int:
     try:
         reply = await client.request(f"$JS.API.STREAM.INFO.{topology.bucket_stream(kind)}", b"", timeout=_TIMEOUT_S)
     except nats.errors.NoRespondersError:
@@ -87,7 +99,7 @@ async def _server_time(client: Client, topology: Topology, kind: Kind) -> dateti
                 f"no publisher has run here with the prefix {topology.prefix!r}"
             )
         raise CommandError(f"NATS: {info['error'].get('description', 'unknown error')}")
-    return datetime.fromisoformat(info["ts"])
+    return parse_time_stamp(info["ts"])
 
 
 async def _last_per_subject(client: Client, stream: str, subjects: str) -> list[Msg]:

@@ -11,10 +11,13 @@ import typer
 from drift_bus import capture, errors
 from drift_bus.options import (
     AsJson,
+    At,
     CaptureInto,
     Cluster,
+    FirstSequence,
     From,
     Kinds,
+    LastSequence,
     Level,
     Lifeline,
     LogFormat,
@@ -179,16 +182,69 @@ def snapshot(
     prefix: Prefix = None,
     as_json: AsJson = False,
 ) -> int:
-    """Print what the buckets hold now: the last confirmed value of each market.
+    """Print what the buckets hold now, or held at a time: the last confirmed value of each market.
 
     What is not confirmed within its bucket's TTL is not there. With --json each line is one object:
-    the event's fields, and bucket, revision and age_s.
+    the event's fields, and bucket, revision and age_s; with --at bucket, sequence, age_s and as_of_ns.
     """
     from drift_bus.snapshot import snapshot as run
 
-    return run(kind, market, nats_url=nats_url, prefix=prefix, as_json=as_json)
+    return run(kind, market, at=at, nats_url=nats_url, prefix=prefix, as_json=as_json)
 
 
+@app.command(epilog="Example: drift-bus replay --from -2h --to -1h --kind price --market SOL-PERP --speed 10 --json")
+def replay(
+    since: From = None,
+    until: To = None,
+    first_sequence: FirstSequence = None,
+    last_sequence: LastSequence = None,
+    kinds: Kinds = None,
+    markets: MarketsOnly = None,
+    speed: Annotated[
+        str | None,
+        typer.Option("--speed", metavar="X|max", help="Times as fast as it was. Default: max; with --onto 1."),
+    ] = None,
+    onto: Annotated[
+        str | None,
+        typer.Option("--onto", metavar="NAME", help="Publish under replay.NAME.>, with buckets of its own."),
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Delete an earlier replay of that name first.")] = False,
+    funding_history: Annotated[
+        bool, typer.Option("--funding-history", help="From the stream that keeps funding longer than the rest.")
+    ] = False,
+    count: Annotated[
+        int | None, typer.Option("--count", metavar="N", min=1, help="End after N events, with status 0.")
+    ] = None,
+    nats_url: NatsUrl = None,
+    prefix: Prefix = None,
+    as_json: AsJson = False,
+) -> int:
+    """Play a part of the history again: every change in its order, as fast as it was, or faster.
+
+    To stdout, a line each (with --json as 'watch --json', and replay, sequence and stored_at_ns), or with --onto onto
+    a bus of its own, which engines read with prefix replay.NAME. Ctrl-C stops it cleanly, with status 130.
+    """
+    from drift_bus.replay import replay as run
+
+    return run(
+        nats_url=nats_url,
+        prefix=prefix,
+        since=since,
+        until=until,
+        first_sequence=first_sequence,
+        last_sequence=last_sequence,
+        kinds=kinds,
+        markets=markets,
+        speed=speed,
+        onto=onto,
+        replace=replace,
+        funding_history=funding_history,
+        count=count,
+        as_json=as_json,
+    )
+
+
+    at: At = None,
 @app.command(epilog="Example: drift-bus simulate --port 8899 --updates-per-second 100 --funding-period 60")
 def simulate(
     context: typer.Context,

@@ -9,10 +9,13 @@ import typer
 
 __all__ = [
     "AsJson",
+    "At",
     "CaptureInto",
     "Cluster",
+    "FirstSequence",
     "From",
     "Kinds",
+    "LastSequence",
     "Level",
     "Lifeline",
     "LogFormat",
@@ -130,6 +133,17 @@ Kinds = Annotated[
 MarketsOnly = Annotated[
     list[str] | None,
     typer.Option("--market", metavar="NAME", help="Only this market; may be repeated. Default: all."),
+]
+FirstSequence = Annotated[
+    int | None,
+    typer.Option("--first-sequence", metavar="N", min=1, help="Begin with this sequence of the stream."),
+]
+LastSequence = Annotated[
+    int | None, typer.Option("--last-sequence", metavar="N", min=1, help="End with this sequence, itself included.")
+]
+At = Annotated[
+    str | None,
+    typer.Option("--at", metavar="TIME", help="As of then: 2026-11-21T08:00:00Z, an epoch, or -2h. Default: now."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Level = Annotated[LevelName, typer.Option("--log-level", help="How much goes to stderr.")]

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Final, Self, Unpack
@@ -110,7 +110,7 @@ class Replay(Paced):
                 events.append(event)
         return events
 
-    async def messages(self) -> AsyncIterator[StoredMessage]:
+    async def messages(self) -> AsyncGenerator[StoredMessage, None]:
         """The same as iterating, but undecoded: subject, headers and payload as the stream holds them."""
         while (message := await self._next(paced=True)) is not None:
             yield message
