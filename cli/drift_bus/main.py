@@ -178,6 +178,7 @@ def snapshot(
     market: Annotated[
         str | None, typer.Argument(metavar="[MARKET]", help="One market, such as SOL-PERP. Default: all.")
     ] = None,
+    at: At = None,
     nats_url: NatsUrl = None,
     prefix: Prefix = None,
     as_json: AsJson = False,
@@ -244,7 +245,6 @@ def replay(
     )
 
 
-    at: At = None,
 @app.command(epilog="Example: drift-bus simulate --port 8899 --updates-per-second 100 --funding-period 60")
 def simulate(
     context: typer.Context,
