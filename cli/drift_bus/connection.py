@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator, Sequence
 import nats.errors
 from nats.aio.client import Client
 
-from drift_bus.errors import CommandError, complain
+from drift_bus.errors import CommandError, UsageProblem, complain
 from drift_bus.progress import progress
+from drift_bus.settings import CommandSettings
+from drift_schemas.access import AccessError, NatsAccess, NatsLogin, explain
 
 __all__ = ["connected"]
 
@@ -18,17 +20,29 @@ CONNECT_TIMEOUT_S = 4.0
 
 
 @contextlib.asynccontextmanager
-async def connected(servers: Sequence[str], *, timeout_s: float = CONNECT_TIMEOUT_S) -> AsyncIterator[Client]:
+async def connected(
+    servers: Sequence[str], *, access: NatsAccess | None = None, timeout_s: float = CONNECT_TIMEOUT_S
+) -> AsyncIterator[Client]:
     """A connection for as long as the ``async with`` lasts; losing it is told on stderr.
+
+    Args:
+        servers: URLs.
+        access: Credentials and certificates; by default those of the settings, for no flag names any.
+        timeout_s: How long the server may take.
 
     Raises:
         CommandError: no server answered within ``timeout_s``, or it refused us.
+        UsageProblem: credentials or certificates cannot be used.
     """
     reporter, client = _Reporter(), Client()
     where = ", ".join(servers)
     try:
+        login = (access or CommandSettings.load().nats_access()).login()
+    except AccessError as error:
+        raise UsageProblem(str(error)) from None
+    try:
         async with progress(f"connecting to {where}"):
-            await _connect(client, servers, reporter, timeout_s)
+            await _connect(client, servers, login, reporter, timeout_s)
         reporter.connected = True
         yield client
     finally:
@@ -37,7 +51,9 @@ async def connected(servers: Sequence[str], *, timeout_s: float = CONNECT_TIMEOU
             await client.close()
 
 
-async def _connect(client: Client, servers: Sequence[str], reporter: _Reporter, timeout_s: float) -> None:
+async def _connect(
+    client: Client, servers: Sequence[str], login: NatsLogin, reporter: _Reporter, timeout_s: float
+) -> None:
     connecting = asyncio.ensure_future(
         client.connect(
             list(servers),
@@ -49,6 +65,7 @@ async def _connect(client: Client, servers: Sequence[str], reporter: _Reporter, 
             reconnect_time_wait=1,
             max_reconnect_attempts=-1,
             ping_interval=5,
+            **login.options_for(client),
         )
     )
     refused = asyncio.ensure_future(reporter.refused.wait())
@@ -84,6 +101,9 @@ class _Reporter:
     def reason(self) -> str:
         if self.last_error is None:
             return "no answer"
+        meaning = explain(self.last_error)
+        if meaning is not None:
+            return meaning
         text = str(self.last_error) or type(self.last_error).__name__
         if isinstance(self.last_error, ConnectionRefusedError):
             return "connection refused"
@@ -92,7 +112,7 @@ class _Reporter:
     async def on_error(self, error: Exception) -> None:
         self.last_error = error
         text = str(error).lower()
-        if "authorization" in text or "authentication" in text:
+        if not self.connected and explain(error) is not None:
             self.refused.set()
         if self.connected and ("permissions violation" in text or isinstance(error, nats.errors.SlowConsumerError)):
             complain(f"NATS: {error}")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from drift_bus import capture, errors
+from drift_bus import auth, capture, errors
 from drift_bus.options import (
     AsJson,
     At,
@@ -45,6 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(auth.app, name="auth")
 app.add_typer(capture.app, name="capture")
 
 
@@ -71,9 +72,22 @@ def _common(
     _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
+    env_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--env-file",
+            metavar="FILE",
+            help="Settings (DRIFT_BUS_*=…), stronger than .env and weaker than the environment, "
+            "such as those that auth init writes.",
+        ),
+    ] = None,
 ) -> None:
     if debug:
         errors.show_tracebacks()
+    if env_file is not None:
+        from drift_bus.env_file import load_env_file
+
+        load_env_file(env_file)
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 

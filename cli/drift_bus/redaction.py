@@ -1,4 +1,4 @@
-"""Keeps secrets out of everything that is printed: API keys and passwords live in URLs."""
+"""Keeps secrets out of everything that is printed: API keys and passwords live in URLs, nkey seeds anywhere."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ _URL: Final = re.compile(
 )
 _KEY_VALUE: Final = re.compile(r"(?i)\b(api[-_]?key|token|password|secret)(=)[^\s&\"'<>\x1b]+")
 _SECRET_PART: Final = re.compile(r"[A-Za-z0-9_.~%+-]{12,}")
+_NKEY_SEED: Final = re.compile(r"(?<![A-Z0-9])S[A-Z][A-Z2-7]{56}(?![A-Z0-9])")
 _known: set[str] = set()
 
 
@@ -35,6 +36,7 @@ def redact(text: str) -> str:
     '429 from https://rpc.example.com/***'
     """
     text = _KEY_VALUE.sub(r"\1\2***", _URL.sub(_without_secrets, text))
+    text = _NKEY_SEED.sub("***", text)
     for secret in _known:
         text = text.replace(secret, "***")
     return text

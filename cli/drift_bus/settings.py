@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from drift_bus.errors import UsageProblem
 from drift_bus.redaction import learn_secrets
 from drift_schemas import InvalidPrefix, Topology
+from drift_schemas.access import NatsSettings
 
 __all__ = ["CommandSettings"]
 
@@ -22,7 +23,7 @@ _SCHEMES = {
 }
 
 
-class CommandSettings(BaseSettings):
+class CommandSettings(NatsSettings, BaseSettings):
     """What every command may be told.
 
     Attributes:
@@ -66,7 +67,8 @@ class CommandSettings(BaseSettings):
             settings = cls(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            raise UsageProblem(f"{first['loc'][0]}: {first['msg']}") from None
+            where = f"{first['loc'][0]}: " if first["loc"] else ""
+            raise UsageProblem(f"{where}{first['msg'].removeprefix('Value error, ')}") from None
         except (OSError, UnicodeDecodeError) as error:
             raise UsageProblem(f"cannot read the .env file: {error}") from None
         for name in _SCHEMES:

@@ -114,6 +114,7 @@ class _Run:
             rpc_url, ws_url = urls["http_url"], urls["ws_url"]
             children.append(simulator)
         environment = {
+            **({} if self._nats_given else {"DRIFT_BUS_NATS_TLS_FIRST": "false"}),
             "DRIFT_BUS_RPC_URL": rpc_url,
             "DRIFT_BUS_RPC_URLS": "" if self._demo else self._settings.rpc_urls or "",
             "DRIFT_BUS_NATS_URL": nats_url,
@@ -147,8 +148,9 @@ class _Run:
         async with progress("opening an engine's feed"):
             while True:
                 try:
+                    access = self._settings.nats_access() if self._nats_given else None
                     return await parts.enter_async_context(
-                        DriftFeed(nats_url.split(","), prefix=self._settings.subject_prefix)
+                        DriftFeed(nats_url.split(","), prefix=self._settings.subject_prefix, access=access)
                     )
                 except FeedError as error:
                     self._raise_death(deaths)

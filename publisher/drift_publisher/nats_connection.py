@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from nats.errors import Error as NatsError
 
-from drift_publisher.errors import NatsUnavailable
+from drift_publisher.errors import NatsUnavailable, SettingsError
 from drift_publisher.nats_client import NatsClient
 from drift_publisher.redact import redact, redact_url
+from drift_schemas.access import AccessError, NatsAccess, NatsLogin, explain
 
 __all__ = ["connect_nats"]
 
@@ -24,7 +25,12 @@ _CLOSE_S: Final = 5.0
 
 @contextlib.asynccontextmanager
 async def connect_nats(
-    servers: Sequence[str], *, name: str, timeout_s: float, reconnected: asyncio.Event
+    servers: Sequence[str],
+    *,
+    name: str,
+    timeout_s: float,
+    reconnected: asyncio.Event,
+    access: NatsAccess | None = None,
 ) -> AsyncIterator[NatsClient]:
     """Connects, trying again for ``timeout_s``; reconnects for ever after that.
 
@@ -33,20 +39,25 @@ async def connect_nats(
         name: Names the connection at the server.
         timeout_s: How long the first connection may take.
         reconnected: Set after every connection but the first.
+        access: Who we are at the server, and whom we trust; nobody and the system's CAs by default.
 
     Raises:
-        NatsUnavailable: no server answered in time.
+        NatsUnavailable: no server answered in time, or it refused us; the text says which.
+        SettingsError: credentials or certificates cannot be used.
     """
     client = NatsClient()
     where = ", ".join(redact_url(url) for url in servers)
+    refusals: list[str] = []
     try:
+        login = (access or NatsAccess()).login()
         async with asyncio.timeout(timeout_s):
-            await _connect(client, list(servers), name, reconnected)
+            await _connect(client, list(servers), name, reconnected, login, refusals)
+    except AccessError as error:
+        raise SettingsError(str(error)) from None
     except (NatsError, OSError, TimeoutError):
         await _close(client)
-        raise NatsUnavailable(
-            f"no NATS server at {where} within {timeout_s:g} s: start one (nats-server -js), or check --nats-url"
-        ) from None
+        why = refusals[-1] if refusals else "start one (nats-server -js), or check --nats-url"
+        raise NatsUnavailable(f"no NATS server at {where} within {timeout_s:g} s: {why}") from None
     try:
         yield client
     finally:
@@ -59,10 +70,21 @@ async def _close(client: NatsClient) -> None:
             await client.close()
 
 
-async def _connect(client: NatsClient, servers: list[str], name: str, reconnected: asyncio.Event) -> None:
+async def _connect(
+    client: NatsClient,
+    servers: list[str],
+    name: str,
+    reconnected: asyncio.Event,
+    login: NatsLogin,
+    refusals: list[str],
+) -> None:
+    """Connects; what a server refused us for goes to the end of ``refusals``, in words that name the remedy."""
     said: set[str] = set()
 
     async def on_error(error: Exception) -> None:
+        meaning = explain(error)
+        if meaning is not None and not client.is_connected:
+            refusals.append(meaning)
         what = redact(f"{type(error).__name__}: {error}")
         if what not in said:
             said.add(what)
@@ -90,4 +112,5 @@ async def _connect(client: NatsClient, servers: list[str], name: str, reconnecte
         ping_interval=_PING_S,
         max_outstanding_pings=2,
         pending_size=4 * 1024 * 1024,
+        **login.options_for(client),
     )

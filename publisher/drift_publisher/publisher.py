@@ -74,6 +74,7 @@ class Publisher:
                     name=f"drift-bus-publisher {self.publisher_id}",
                     timeout_s=settings.start_timeout_s,
                     reconnected=self._reconnected,
+                    access=settings.nats_access(),
                 )
             )
             await ensure_topology(nats, self._topology)

@@ -1,10 +1,12 @@
-"""Takes secrets out of text: an RPC URL's key sits in its path, its query, or before an @."""
+"""Takes secrets out of text: an RPC URL's key sits in its path, its query, or before an @; an nkey seed is one."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
+
+from drift_schemas.access import hide_seeds
 
 __all__ = ["learn_secrets", "redact", "redact_url"]
 
@@ -46,8 +48,8 @@ def learn_secrets(url: str) -> None:
 
 
 def redact(text: str) -> str:
-    """Redacts every URL in ``text``, and every secret that was learnt."""
-    text = _URL.sub(_redact_match, text)
+    """Redacts every URL and every nkey seed in ``text``, and every secret that was learnt."""
+    text = hide_seeds(_URL.sub(_redact_match, text))
     for secret in _known:
         text = text.replace(secret, "…")
     return text

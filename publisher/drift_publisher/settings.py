@@ -12,11 +12,12 @@ from drift_publisher.endpoints import Endpoint, EndpointPool
 from drift_publisher.errors import SettingsError
 from drift_publisher.redact import redact_url
 from drift_schemas import Topology
+from drift_schemas.access import NatsSettings
 
 __all__ = ["PublisherSettings"]
 
 
-class PublisherSettings(BaseSettings):
+class PublisherSettings(NatsSettings, BaseSettings):
     """What a publisher needs to know. URLs may hold keys, so they never print."""
 
     model_config = SettingsConfigDict(

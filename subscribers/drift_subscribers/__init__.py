@@ -1,5 +1,6 @@
 """What an engine imports: the bus in memory, and streams of its changes."""
 
+from drift_schemas.access import NatsAccess
 from drift_subscribers.blocking import BlockingFeed, BlockingStream
 from drift_subscribers.errors import (
     CannotConnect,
@@ -33,6 +34,7 @@ __all__ = [
     "FeedStatus",
     "Lossless",
     "MarketNotFound",
+    "NatsAccess",
     "OpenStream",
     "Policy",
     "SharedFeed",

@@ -16,6 +16,7 @@ from nats.errors import SlowConsumerError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 from tenacity.stop import stop_base, stop_never
 
+from drift_schemas.access import AccessError, NatsAccess, NatsLogin, explain, hide_seeds
 from drift_subscribers.errors import CannotConnect
 from drift_subscribers.statistics import Counters
 
@@ -54,7 +55,8 @@ class Connection:
         connect_timeout_s: Patience for the first connection.
         ping_interval_s: A silent server is noticed within about three of these.
         inbox_prefix: Where answers come; permissions are given by it.
-        options: Further arguments of nats-py's ``connect``, such as ``user_credentials`` or ``tls``.
+        options: Further arguments of nats-py's ``connect``.
+        access: Who we are at the server, and whom we trust.
         counters: Where disconnects and overflows are counted.
     """
 
@@ -67,11 +69,14 @@ class Connection:
         inbox_prefix: str,
         options: Mapping[str, Any],
         counters: Counters,
+        access: NatsAccess | None = None,
     ) -> None:
         self._servers = list(servers)
         self._connect_timeout_s = connect_timeout_s
         self._options = {"ping_interval": ping_interval_s, "inbox_prefix": inbox_prefix, **options}
         self._counters = counters
+        self._access = access or NatsAccess()
+        self._login: NatsLogin | None = None
         self._listener: LineListener | None = None
         self._client: Client | None = None
         self._subscriptions: list[tuple[str, Handler, int, int]] = []
@@ -104,13 +109,17 @@ class Connection:
         """Connects, trying again with jitter until the connect timeout is over.
 
         Raises:
-            CannotConnect: nobody answered, or the login was refused.
+            CannotConnect: nobody answered, the login was refused, or there is something wrong with its files.
         """
+        try:
+            self._login = self._access.login()
+        except AccessError as error:
+            raise CannotConnect(str(error)) from None
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 await self._connect(stop_after_delay(self._connect_timeout_s))
         except (TimeoutError, NatsError, OSError) as error:
-            why = self._last_error or type(error).__name__
+            why = explain(error) or self._last_error or type(error).__name__
             where = ", ".join(_redacted(server) for server in self._servers)
             raise CannotConnect(f"no NATS at {where} within {self._connect_timeout_s:g} s: {why}") from None
 
@@ -191,7 +200,7 @@ class Connection:
                 disconnected_cb=lost,
                 reconnected_cb=back,
                 closed_cb=gave_up,
-                **self._options,
+                **{**self._options, **(self._login.options_for(client) if self._login else {})},
             )
             if _cancellations() > before:
                 raise asyncio.CancelledError
@@ -218,7 +227,7 @@ class Connection:
             if self._listener is not None:
                 self._listener.line_overflowed()
             return
-        text = _redacted(f"{type(error).__name__}: {error}")
+        text = explain(error) or _redacted(f"{type(error).__name__}: {error}")
         if text != self._last_error:
             _log.warning("NATS: %s", text)
         self._last_error = text
@@ -231,4 +240,4 @@ def _cancellations() -> int:
 
 
 def _redacted(text: str) -> str:
-    return _SECRET.sub(r"\1…@", text)
+    return hide_seeds(_SECRET.sub(r"\1…@", text))

@@ -25,6 +25,7 @@ from drift_schemas import (
     decode_status,
     market_token,
 )
+from drift_schemas.access import NatsAccess
 from drift_subscribers.complaints import Complaints
 from drift_subscribers.connection import Connection
 from drift_subscribers.deliveries import Inspector
@@ -87,7 +88,8 @@ class DriftFeed(Reads):
         ping_interval_s: A silent server is noticed within about three of these.
         reconcile_every_s: How often quiet markets are compared with the stream.
         inbox_prefix: Where answers come; permissions are given by it.
-        nats_options: Further arguments of nats-py's ``connect``, such as ``user_credentials`` or ``tls``.
+        nats_options: Further arguments of nats-py's ``connect``.
+        access: Credentials and certificates; ``NatsAccess.from_environment()`` takes them from ``DRIFT_BUS_NATS_*``.
         clock: Monotonic seconds; freshness is measured on it. A ``ReplayClock`` where the prefix is a replay's.
         wall_clock: Seconds since the Unix epoch; used only where the server's own time may not be asked.
 
@@ -109,6 +111,7 @@ class DriftFeed(Reads):
         reconcile_every_s: float = 5.0,
         inbox_prefix: str = "_INBOX",
         nats_options: Mapping[str, Any] | None = None,
+        access: NatsAccess | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -133,6 +136,7 @@ class DriftFeed(Reads):
             inbox_prefix=inbox_prefix,
             options=nats_options or {},
             counters=self._counters,
+            access=access,
         )
         self._reader = DirectReader(self._connection, self._topology, timeout_s=min(2.0, snapshot_timeout_s / 2))
         self._keeper = Keeper(

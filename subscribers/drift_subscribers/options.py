@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypedDict
 
 from drift_schemas import Kind
+from drift_schemas.access import NatsAccess
 
 __all__ = ["FeedOptions"]
 
@@ -22,5 +23,6 @@ class FeedOptions(TypedDict, total=False):
     reconcile_every_s: float
     inbox_prefix: str
     nats_options: Mapping[str, Any] | None
+    access: NatsAccess | None
     clock: Callable[[], float]
     wall_clock: Callable[[], float]

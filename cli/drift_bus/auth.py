@@ -1,0 +1,125 @@
+"""``drift-bus auth init``: a server configuration with its keys and certificates, and what to do with them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from drift_bus.errors import UsageProblem
+from drift_bus.options import AsJson, Prefix
+
+if TYPE_CHECKING:
+    from drift_bus.authority import Plan, Written
+
+__all__ = ["app"]
+
+_LOCAL: Final = ("localhost", "127.0.0.1", "::1")
+_MAX_PORT: Final = 65535
+
+app = typer.Typer(help="Who may do what on the NATS server.", no_args_is_help=True)
+
+
+@app.callback()
+def _auth() -> None:
+    """Makes ``init`` a command of its own, though it is the only one."""
+
+
+@app.command(epilog="Example: drift-bus auth init ./auth --engine funding --engine scalp --host nats.example.com")
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; a folder that does not exist yet.")],
+    engines: Annotated[
+        list[str],
+        typer.Option("--engine", metavar="NAME", help="An engine; repeat it for more. Each gets an account and a key."),
+    ] = ["engine"],  # noqa: B006 (typer copies it)
+    hosts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--host",
+            metavar="HOST",
+            help="A name or address of the server, for its certificate; clients are told the first. "
+            "localhost is always in it.",
+        ),
+    ] = None,
+    listen: Annotated[
+        str, typer.Option("--listen", metavar="HOST:PORT", help="Where the server listens.")
+    ] = "127.0.0.1:4222",
+    days: Annotated[
+        int, typer.Option("--days", metavar="N", min=1, max=3650, help="How long the certificate is good.")
+    ] = 825,
+    server_dir: Annotated[
+        Path | None,
+        typer.Option("--server-dir", metavar="DIR", help="Where the server sees DIR, as in a container: /etc/nats."),
+    ] = None,
+    prefix: Prefix = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Make new keys in a DIR that holds some; the old ones stop working.")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Write a nats-server configuration in which each role may do what it needs, and no more.
+
+    publisher feeds the bus. An engine reads it, from an account of its own, and can change nothing.
+    replay reads it too, and writes replays into its own account.
+    operator administers the streams, system the server. Who has no key does not get in.
+
+    Each role gets an nkey seed (ROLE.nk) and its settings (ROLE.env): drift-bus --env-file DIR/ROLE.env COMMAND.
+    An engine's code takes them from the environment with NatsAccess.from_environment().
+
+    The server speaks TLS, with a certificate signed by a CA made for it (ca.pem). All files are yours alone (0600).
+    """
+    from drift_bus.authority import Plan, write_folder
+    from drift_bus.settings import CommandSettings
+
+    hosts = hosts or []
+    plan = Plan(
+        topology=CommandSettings.load(subject_prefix=prefix).topology,
+        engines=tuple(engines),
+        hosts=(*(_checked_host(host) for host in hosts), *(host for host in _LOCAL if host not in hosts)),
+        listen=_address(listen),
+        days=days,
+        server_folder=server_dir,
+    )
+    written = write_folder(folder, plan, force=force)
+    _tell(written, plan, as_json=as_json)
+    return 0
+
+
+def _tell(written: Written, plan: Plan, *, as_json: bool) -> None:
+    next_steps = [
+        f"nats-server -c {plan.server_folder / written.config.name if plan.server_folder else written.config}",
+        f"drift-bus --env-file {written.settings['publisher']} publish --rpc-url https://…",
+        f"drift-bus --env-file {written.settings[plan.engines[0]]} watch",
+    ]
+    if as_json:
+        told = {
+            "folder": str(written.folder),
+            "config": str(written.config),
+            "settings": {role: str(path) for role, path in written.settings.items()},
+            "files": {str(path): purpose for path, purpose in written.files.items()},
+            "next": next_steps,
+        }
+        sys.stdout.write(json.dumps(told) + "\n")
+        return
+    width = max(len(path.name) for path in written.files)
+    lines = [f"{written.folder} (readable by you alone):"]
+    lines += [f"  {path.name:<{width}}  {purpose}" for path, purpose in written.files.items()]
+    lines += ["", "Next:", *(f"  {step}" for step in next_steps)]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _checked_host(host: str) -> str:
+    if not host or any(not (character.isalnum() or character in ".:-_*") for character in host) or not host.isascii():
+        raise UsageProblem(f"--host {host!r}: give a host's name or address, without port")
+    return host
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, separator, port = listen.rpartition(":")
+    if not separator or not host or not port.isdigit() or not 0 < int(port) <= _MAX_PORT:
+        raise UsageProblem(f"--listen {listen!r}: write HOST:PORT, such as 0.0.0.0:4222")
+    _checked_host(host.strip("[]"))
+    return host, int(port)
