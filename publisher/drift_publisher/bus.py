@@ -13,6 +13,7 @@ from typing import Final
 from nats.errors import Error as NatsError
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
+from drift_publisher.deliveries import Deliveries
 from drift_publisher.lanes import Ack, Lane, Message, parse_ack
 from drift_publisher.nats_client import NatsClient, hpub
 
@@ -40,12 +41,12 @@ class Bus:
 
     Attributes:
         counts: ``stored``, ``duplicate``, ``retried``, ``superseded``, ``stale``, ``refused`` since the start.
-        ack_seconds: Time from sending to acknowledgement of the last messages.
+        deliveries: What was acknowledged, by subject; at most a quarter of a second late.
     """
 
     def __init__(self, nats: NatsClient) -> None:
         self.counts: Counter[str] = Counter()
-        self.ack_seconds: deque[float] = deque(maxlen=4096)
+        self.deliveries = Deliveries()
         self._nats = nats
         self._inbox = nats.new_inbox()
         self._lanes: dict[str, Lane] = {}
@@ -59,6 +60,15 @@ class Bus:
     def outstanding(self) -> int:
         """Subjects with messages that are not yet acknowledged."""
         return sum(not lane.is_empty for lane in self._by_number)
+
+    def queue_depths(self) -> dict[str, int]:
+        """Messages ``waiting`` for room in their subject's window, ``queued`` to be sent, ``sent`` and not answered."""
+        lanes = self._by_number
+        return {
+            "waiting": sum(lane.waiting is not None for lane in lanes),
+            "queued": len(self._outbox),
+            "sent": sum(len(lane.sent) + lane.is_retrying for lane in lanes),
+        }
 
     def submit(self, message: Message) -> None:
         """Queues a message; returns at once."""
@@ -126,7 +136,7 @@ class Bus:
         message, sent_at = lane.sent.get(serial_number, (None, 0.0))
         if message is None:
             return
-        ack = parse_ack(data, status)
+        ack = parse_ack(data, status, with_sequence=message.on_confirmed is not None)
         if ack.error:
             self._refused(message, ack)
             lane.sent[serial_number] = (message, float("-inf"))
@@ -135,9 +145,11 @@ class Bus:
         self._stored(lane, message, ack, sent_at)
 
     def _stored(self, lane: Lane, message: Message, ack: Ack, sent_at: float) -> None:
-        self.ack_seconds.append(time.monotonic() - sent_at)
+        lane.acked.append((message, sent_at, time.monotonic()))
         self.counts["duplicate" if ack.duplicate else "stored"] += 1
         message.on_stored()
+        if message.on_confirmed is not None and ack.sequence:
+            message.on_confirmed(ack.sequence)
         self._settled.set()
         self._advance(lane)
 
@@ -159,6 +171,7 @@ class Bus:
                 for serial in lane.overdue(sent_before):
                     self._overdue(lane, serial, tasks)
                 self._advance(lane)
+            self.deliveries.take(self._by_number)
             if self._outbox:
                 self._wake.set()
 
@@ -205,7 +218,8 @@ class Bus:
             )
         except NatsError as error:
             raise _NotStored(f"{type(error).__name__}: {error}") from None
-        ack = parse_ack(reply.data, (reply.headers or {}).get("Status"))
+        status = (reply.headers or {}).get("Status")
+        ack = parse_ack(reply.data, status, with_sequence=message.on_confirmed is not None)
         if ack.error:
             self._refused(message, ack)
             raise _NotStored(ack.error)

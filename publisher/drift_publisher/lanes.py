@@ -25,6 +25,9 @@ class Message(NamedTuple):
         headers: NATS headers; they hold the message id, so that a retry stays one message.
         expires_at: Monotonic time after which the message is stale and must not be sent any more.
         on_stored: Called once the stream has acknowledged it.
+        made_at: Monotonic time at which it was made.
+        news_age_s: How long ago the notification arrived that brought it, at that time; ``None`` where none did.
+        is_reassertion: It confirms what the stream has.
     """
 
     subject: str
@@ -32,13 +35,17 @@ class Message(NamedTuple):
     headers: dict[str, str]
     expires_at: float
     on_stored: Callable[[], None]
+    made_at: float = 0.0
+    news_age_s: float | None = None
+    is_reassertion: bool = False
 
 
 class Ack(NamedTuple):
-    """The stream's answer: ``error`` is empty where the message is stored."""
+    """The stream's answer: ``error`` is empty where the message is stored; ``sequence`` is 0 unless it was wanted."""
 
     error: str
     duplicate: bool = False
+    sequence: int = 0
 
 
 _STORED: Final = Ack("")
@@ -54,6 +61,7 @@ class Lane:
         queued: Messages handed to the sender that it has not sent yet.
         waiting: The newest message that found no room; a newer one replaces it.
         is_retrying: The last message is being sent again, so nothing may overtake it.
+        acked: Messages acknowledged since somebody last counted them, with the times of sending and acknowledgement.
     """
 
     number: int
@@ -61,6 +69,7 @@ class Lane:
     queued: int = 0
     waiting: Message | None = None
     is_retrying: bool = False
+    acked: list[tuple[Message, float, float]] = field(default_factory=list)
     _serial: int = 0
 
     def has_room(self, now: float) -> bool:
@@ -93,11 +102,11 @@ class Lane:
         return self.waiting is None and not self.queued and serial == next(reversed(self.sent), None)
 
 
-def parse_ack(data: bytes, status: str | None) -> Ack:
+def parse_ack(data: bytes, status: str | None, *, with_sequence: bool = False) -> Ack:
     """Reads a publish acknowledgement, or the status line that NATS sends in its place."""
     if status:
         return Ack(f"status {status}: no stream listens")
-    if data.startswith(b'{"stream":') and b'"duplicate"' not in data:
+    if not with_sequence and data.startswith(b'{"stream":') and b'"duplicate"' not in data:
         return _STORED
     try:
         answer = json.loads(data)
@@ -105,4 +114,4 @@ def parse_ack(data: bytes, status: str | None) -> Ack:
         return Ack("an acknowledgement that is no JSON")
     if error := answer.get("error"):
         return Ack(f"{error.get('err_code')} {error.get('description')}")
-    return Ack("", bool(answer.get("duplicate", False)))
+    return Ack("", bool(answer.get("duplicate", False)), int(answer.get("seq", 0)))

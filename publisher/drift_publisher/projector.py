@@ -9,6 +9,7 @@ from typing import Final
 
 from drift_publisher.accounts import PerpMarket, SpotMarket
 from drift_publisher.bus import Bus
+from drift_publisher.journal import Journal
 from drift_publisher.projection import (
     Content,
     Origin,
@@ -63,26 +64,29 @@ class Projector:
         self._chain_slot = chain_slot
         self._clock = clock
         self._wall_ns = wall_ns
+        self._journal = Journal(bus, topology, clock=clock)
         self._standings: dict[tuple[Kind, MarketKey], Standing] = {}
         self._unnameable: set[str] = set()
 
     def publish(self, touched: Touched) -> None:
         """Publishes what an update changed."""
         for key in touched.markets:
-            self._publish(key, _kinds(key))
+            self._publish(key, _kinds(key), is_news=True)
         for key in touched.by_oracle:
             is_new = ("price", key) not in self._standings
-            self._publish(key, _kinds(key) if is_new else _BY_ORACLE)
+            self._publish(key, _kinds(key) if is_new else _BY_ORACLE, is_news=True)
 
     def start_over(self, epoch: int) -> None:
         """Forgets what the stream has: everything counts as a change of the new epoch."""
         self.epoch = epoch
         self._standings.clear()
+        self._journal.forget()
         self.publish_all()
 
     def publish_all(self) -> None:
         """Publishes every market's current state, unless it stands there already."""
-        self.publish(Touched(markets=self._store.market_keys()))
+        for key in self._store.market_keys():
+            self._publish(key, _kinds(key))
 
     def reassert_due(self) -> None:
         """Confirms what has not been confirmed for a third of its TTL; call only while the chain is alive."""
@@ -92,7 +96,11 @@ class Projector:
             if market is not None and standing.is_due(now) and not self._store.is_doubtful(market.pubkey):
                 self._publish(key, (kind,), reassert=True)
 
-    def _publish(self, key: MarketKey, kinds: Iterable[Kind], *, reassert: bool = False) -> None:
+    def write_journal(self) -> None:
+        """Writes down which re-assertions were acknowledged since the last time."""
+        self._journal.write()
+
+    def _publish(self, key: MarketKey, kinds: Iterable[Kind], *, reassert: bool = False, is_news: bool = False) -> None:
         market = self._store.market(key)
         if market is None or market.name in self._unnameable or not self._store.oracle_was_read(market):
             return
@@ -100,7 +108,7 @@ class Projector:
             origin, now = self._origin(market, key), self._clock()
             for kind, content in self._project(market, kinds, origin):
                 standing = self._standing_of(kind, key, market.name)
-                message = standing.next_message(origin, content, now, reassert=reassert)
+                message = standing.next_message(origin, content, now, reassert=reassert, is_news=is_news)
                 if message is not None:
                     self._bus.submit(message)
         except InvalidMarketName as refused:
@@ -148,7 +156,7 @@ class Projector:
     def _standing_of(self, kind: Kind, key: MarketKey, market: str) -> Standing:
         standing = self._standings.get((kind, key))
         if standing is None or standing.market != market:
-            standing = Standing(kind, market, self._topology.subjects.ingress(kind, market))
+            standing = Standing(kind, market, self._topology.subjects.ingress(kind, market), self._journal)
             self._standings[kind, key] = standing
         return standing
 

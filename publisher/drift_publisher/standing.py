@@ -6,6 +6,7 @@ import hashlib
 
 import msgpack
 
+from drift_publisher.journal import Journal
 from drift_publisher.lanes import Message
 from drift_publisher.projection import Content, Origin
 from drift_schemas import (
@@ -31,16 +32,19 @@ class Standing:
         kind: The kind of its events.
         market: The market's name.
         subject: Its ingress subject.
+        journal: Where its acknowledged re-assertions are noted; nowhere when ``None``.
     """
 
     __slots__ = (
-        "_confirmed_at", "_content", "_headers", "_identity_slot", "_is_stored", "_kind", "_seen", "_subject", "market",
+        "_confirmed_at", "_content", "_headers", "_identity_slot", "_is_stored", "_journal", "_kind", "_seen",
+        "_subject", "market",
     )  # fmt: skip
 
-    def __init__(self, kind: Kind, market: str, subject: str) -> None:
+    def __init__(self, kind: Kind, market: str, subject: str, journal: Journal | None = None) -> None:
         self.market = market
         self._kind = kind
         self._subject = subject
+        self._journal = journal
         self._headers = {"Content-Type": CONTENT_TYPE, SCHEMA_HEADER: schema_of(kind)}
         self._content: Content | None = None
         self._is_stored = False
@@ -52,7 +56,9 @@ class Standing:
         """It has not been confirmed for a third of its TTL."""
         return now - self._confirmed_at >= reassert_every_s(self._kind)
 
-    def next_message(self, origin: Origin, content: Content, now: float, *, reassert: bool) -> Message | None:
+    def next_message(
+        self, origin: Origin, content: Content, now: float, *, reassert: bool, is_news: bool = False
+    ) -> Message | None:
         """The message that the market's state calls for: a change, a re-assertion, or none.
 
         Args:
@@ -60,6 +66,7 @@ class Standing:
             content: What an event would say now.
             now: Monotonic seconds.
             reassert: Confirm the content where it did not change.
+            is_news: A notification calls for it, which arrived when ``origin`` says.
         """
         is_new = content != self._content
         if not is_new and not reassert:
@@ -71,7 +78,9 @@ class Standing:
         ttl_s = bucket_ttl_s(self._kind)
         identity = self._identity(origin, content, is_new=is_new)
         headers = {**self._headers, MSG_ID_HEADER: identity}
+        on_confirmed = None
         if self._is_stored:
+            on_confirmed = self._on_confirmed(origin)
             headers[MSG_ID_HEADER] = f"{identity}.r{origin['published_at_ns'] // 1_000_000_000}"
             headers[REASSERTION_HEADER] = "1"
             headers[TTL_HEADER] = str(ttl_s)
@@ -80,7 +89,10 @@ class Standing:
             if self._content is content:
                 self._is_stored = True
 
-        return Message(self._subject, encode_fields({**origin, **content}), headers, now + ttl_s, stored)
+        news_age_s = max(0, origin["published_at_ns"] - origin["observed_at_ns"]) / 1e9 if is_news else None
+        payload = encode_fields({**origin, **content})
+        is_reassertion = REASSERTION_HEADER in headers
+        return Message(self._subject, payload, headers, now + ttl_s, stored, now, news_age_s, is_reassertion)
 
     def _identity(self, origin: Origin, content: Content, *, is_new: bool) -> str:
         """Program, kind, market, slot and content, the same in every process.
