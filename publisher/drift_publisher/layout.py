@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
@@ -33,7 +33,6 @@ def _name_text(raw: bytes) -> str:
     return raw.rstrip(b" \0").decode("utf-8", errors="replace")
 
 
-@lru_cache(maxsize=1024)
 def enum_name(table: Sequence[str], number: int) -> str:
     """The variant's name, or ``Unknown(n)`` for a number that the profile does not know."""
     return table[number] if number < len(table) else f"Unknown({number})"
@@ -86,7 +85,8 @@ class Layout(Generic[_Record]):
             elif spec.type in ("pubkey", "name"):
                 convert.append((position, pubkey_text if spec.type == "pubkey" else _name_text))
             elif spec.type == "enum":
-                convert.append((position, partial(enum_name, spec.variants)))
+                names = [enum_name(spec.variants, number) for number in range(256)]
+                convert.append((position, names.__getitem__))
             position += 2 if len(code) == 2 else 1
         object.__setattr__(self, "_unpack", struct.Struct(format_).unpack_from)
         object.__setattr__(self, "_pick", itemgetter(*(positions[name] for name in self.record._fields)))
@@ -111,7 +111,8 @@ class Layout(Generic[_Record]):
         self.check(data)
         values = list(self._unpack(data))
         for position in self._wide:
-            values[position] |= values[position + 1] << 64
+            if upper := values[position + 1]:
+                values[position] |= upper << 64
         for position, convert in self._convert:
             values[position] = convert(values[position])
         return self.record._make(self._pick(values))
