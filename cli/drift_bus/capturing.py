@@ -71,7 +71,10 @@ def capture(
 async def _capture(
     settings: CommandSettings, file: CaptureFile, stop: asyncio.Event, seconds: float | None
 ) -> Capture | None:
-    """The ended capture; its ``seconds`` count from its first record. ``None`` where it was stopped while the chain was still being read."""
+    """The ended capture; ``None`` where it was stopped while the chain was still being read.
+
+    The ``seconds`` count from when the chain has been read once.
+    """
     from drift_publisher import PublisherSettings
     from drift_publisher.capture import run_capture
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,17 @@ from typing import Any
 import pytest
 
 from drift_bus.nats_server import LocalNatsServer
-from drift_publisher import PublisherSettings
+from drift_publisher import PublisherSettings, SettingsError
 from drift_publisher.bus import Bus
-from drift_publisher.capture import Capture, CaptureFile, capturing, open_capture, project_capture, run_capture
+from drift_publisher.capture import (
+    Capture,
+    CaptureFile,
+    CaptureFileFailed,
+    capturing,
+    open_capture,
+    project_capture,
+    run_capture,
+)
 from drift_publisher.chain import Chain
 from drift_publisher.lanes import Message
 from drift_schemas import MarketDataEvent, decode_event
@@ -92,7 +101,9 @@ async def let_live(simulator: Simulator, writes: int) -> None:
 
 
 @contextlib.asynccontextmanager
-async def captured(simulator: Simulator | CaptureReplay, path: Path) -> AsyncIterator[tuple[Chain, Capture]]:
+async def captured(
+    simulator: Simulator | CaptureReplay, path: Path, *, overwrite: bool = False
+) -> AsyncIterator[tuple[Chain, Capture]]:
     """``drift-bus capture`` in this process; the file is whole at the end."""
     settings = PublisherSettings(
         _env_file=None, rpc_url=simulator.http_url, ws_url=simulator.ws_url, slot_silence_s=PATIENCE_S
@@ -104,7 +115,9 @@ async def captured(simulator: Simulator | CaptureReplay, path: Path) -> AsyncIte
         made.append((chain, capture))
         ready.set()
 
-    task = asyncio.create_task(run_capture(settings, CaptureFile(path), stop, on_ready=on_ready), name="capture")
+    task = asyncio.create_task(
+        run_capture(settings, CaptureFile(path, overwrite=overwrite), stop, on_ready=on_ready), name="capture"
+    )
     await wait_until(lambda: ready.is_set() or task.done())
     try:
         if task.done():
@@ -235,3 +248,67 @@ async def test_a_served_capture_captured_is_the_same(small: Simulator, tmp_path:
         await wait_until(lambda: node.has_ended and chain.status.slot == node.slot)
     assert notified(second) == notified(first)
     assert len(notified(first)) >= 300
+
+
+@contextlib.contextmanager
+def no_file_larger_than(size: int) -> Iterator[None]:
+    """The operating system refuses this process longer files, as it does on a full disk."""
+    before, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
+
+
+async def test_a_disk_that_is_full_ends_the_capture_and_not_the_source(
+    small: Simulator, nats_server: LocalNatsServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.capture.part").symlink_to("/dev/full")
+    with pytest.raises(CaptureFileFailed, match="No space left on device"):
+        async with captured(small, tmp_path / "a.capture", overwrite=True):
+            pass
+    file = CaptureFile(tmp_path / "b.capture")
+    async with running_publisher(small, nats_server, slot_silence_s=PATIENCE_S) as publisher:
+        assert publisher.chain is not None
+        async with capturing(publisher.chain, file) as capture:
+            await wait_until(lambda: capture.accounts > 0)
+            with no_file_larger_than(file.size + 100):
+                small.resume_walk()
+                await wait_until(capture.ended.is_set)
+            await wait_until(lambda: capture.error)
+            slot = publisher.chain.status.slot
+            await wait_until(lambda: publisher.chain and publisher.chain.status.slot > slot)
+    assert "the capture ends: cannot write" in caplog.text
+    assert not (tmp_path / "b.capture").exists()
+    reader = open_capture(tmp_path / "b.capture.part")
+    assert len(list(reader.records())) == capture.accounts + capture.slots
+    assert reader.cut_short is not None
+
+
+async def test_a_capture_cannot_be_published_as_mainnet(
+    small: Simulator, nats_server: LocalNatsServer, tmp_path: Path
+) -> None:
+    async with captured(small, tmp_path / "a.capture") as (chain, _):
+        await wait_until(lambda: chain.status.state == "live")
+    async with CaptureReplay(tmp_path / "a.capture") as node:
+        with pytest.raises(SettingsError, match="cannot be published as 'mainnet-beta'"):
+            async with running_publisher(node, nats_server, cluster="mainnet-beta"):
+                pass
+
+
+async def test_where_it_ends_the_publisher_says_stalled(
+    small: Simulator, nats_server: LocalNatsServer, tmp_path: Path
+) -> None:
+    async with captured(small, tmp_path / "a.capture") as (chain, _):
+        await wait_until(lambda: chain.status.state == "live")
+        await let_live(small, 50)
+    async with (
+        CaptureReplay(tmp_path / "a.capture", speed=float("inf")) as node,
+        running_publisher(node, nats_server, slot_silence_s=3.0) as publisher,
+    ):
+        source = publisher.chain
+        assert source is not None
+        await wait_until(lambda: node.has_ended)
+        await wait_until(lambda: not source.status.is_alive and source.status.reason)
+        assert source.status.slot == node.slot
