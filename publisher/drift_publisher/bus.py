@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from nats.errors import Error as NatsError
@@ -16,6 +16,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 from drift_publisher.deliveries import Deliveries
 from drift_publisher.lanes import Ack, Lane, Message, parse_ack
 from drift_publisher.nats_client import NatsClient, hpub
+from drift_schemas import REASSERTION_HEADER
 
 __all__ = ["Bus"]
 
@@ -47,6 +48,8 @@ class Bus:
     def __init__(self, nats: NatsClient) -> None:
         self.counts: Counter[str] = Counter()
         self.deliveries = Deliveries()
+        self.on_reassertion: Callable[[Message, int], None] | None = None
+        """Told of each acknowledged re-assertion and its sequence in the stream."""
         self._nats = nats
         self._inbox = nats.new_inbox()
         self._lanes: dict[str, Lane] = {}
@@ -136,7 +139,7 @@ class Bus:
         message, sent_at = lane.sent.get(serial_number, (None, 0.0))
         if message is None:
             return
-        ack = parse_ack(data, status, with_sequence=message.on_confirmed is not None)
+        ack = parse_ack(data, status, with_sequence=REASSERTION_HEADER in message.headers)
         if ack.error:
             self._refused(message, ack)
             lane.sent[serial_number] = (message, float("-inf"))
@@ -148,8 +151,8 @@ class Bus:
         lane.acked.append((message, sent_at, time.monotonic()))
         self.counts["duplicate" if ack.duplicate else "stored"] += 1
         message.on_stored()
-        if message.on_confirmed is not None and ack.sequence:
-            message.on_confirmed(ack.sequence)
+        if ack.sequence and self.on_reassertion is not None:
+            self.on_reassertion(message, ack.sequence)
         self._settled.set()
         self._advance(lane)
 
@@ -219,7 +222,7 @@ class Bus:
         except NatsError as error:
             raise _NotStored(f"{type(error).__name__}: {error}") from None
         status = (reply.headers or {}).get("Status")
-        ack = parse_ack(reply.data, status, with_sequence=message.on_confirmed is not None)
+        ack = parse_ack(reply.data, status, with_sequence=REASSERTION_HEADER in message.headers)
         if ack.error:
             self._refused(message, ack)
             raise _NotStored(ack.error)

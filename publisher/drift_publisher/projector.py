@@ -156,7 +156,7 @@ class Projector:
     def _standing_of(self, kind: Kind, key: MarketKey, market: str) -> Standing:
         standing = self._standings.get((kind, key))
         if standing is None or standing.market != market:
-            standing = Standing(kind, market, self._topology.subjects.ingress(kind, market), self._journal)
+            standing = Standing(kind, market, self._topology.subjects.ingress(kind, market))
             self._standings[kind, key] = standing
         return standing
 

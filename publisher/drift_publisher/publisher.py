@@ -130,6 +130,8 @@ class Publisher:
                 ]
                 await stop.wait()
                 _cancel(reading)
+            await bus.drained(_LAST_ACKS_S)
+            projector.write_journal()
             if not await bus.drained(_LAST_ACKS_S):
                 _log.warning("stopped while %d subjects had events not acknowledged", bus.outstanding)
             _cancel(sending)
@@ -161,6 +163,7 @@ async def _reassert(chain: Chain, projector: Projector) -> None:
             if not was_alive:
                 projector.publish_all()
             projector.reassert_due()
+        projector.write_journal()
         was_alive = chain.status.is_alive
         await asyncio.sleep(_REASSERT_LOOK_S)
 

@@ -6,7 +6,6 @@ import hashlib
 
 import msgpack
 
-from drift_publisher.journal import Journal
 from drift_publisher.lanes import Message
 from drift_publisher.projection import Content, Origin
 from drift_schemas import (
@@ -32,19 +31,16 @@ class Standing:
         kind: The kind of its events.
         market: The market's name.
         subject: Its ingress subject.
-        journal: Where its acknowledged re-assertions are noted; nowhere when ``None``.
     """
 
     __slots__ = (
-        "_confirmed_at", "_content", "_headers", "_identity_slot", "_is_stored", "_journal", "_kind", "_seen",
-        "_subject", "market",
+        "_confirmed_at", "_content", "_headers", "_identity_slot", "_is_stored", "_kind", "_seen", "_subject", "market",
     )  # fmt: skip
 
-    def __init__(self, kind: Kind, market: str, subject: str, journal: Journal | None = None) -> None:
+    def __init__(self, kind: Kind, market: str, subject: str) -> None:
         self.market = market
         self._kind = kind
         self._subject = subject
-        self._journal = journal
         self._headers = {"Content-Type": CONTENT_TYPE, SCHEMA_HEADER: schema_of(kind)}
         self._content: Content | None = None
         self._is_stored = False
@@ -78,9 +74,7 @@ class Standing:
         ttl_s = bucket_ttl_s(self._kind)
         identity = self._identity(origin, content, is_new=is_new)
         headers = {**self._headers, MSG_ID_HEADER: identity}
-        on_confirmed = None
         if self._is_stored:
-            on_confirmed = self._on_confirmed(origin)
             headers[MSG_ID_HEADER] = f"{identity}.r{origin['published_at_ns'] // 1_000_000_000}"
             headers[REASSERTION_HEADER] = "1"
             headers[TTL_HEADER] = str(ttl_s)

@@ -14,7 +14,13 @@ from drift_schemas.codec import (
     encode_fields,
     schema_of,
 )
-from drift_schemas.confirmations import Confirmation, decode_confirmations, encode_confirmations, refreshed
+from drift_schemas.confirmations import (
+    Confirmation,
+    confirmation_of,
+    decode_confirmations,
+    encode_confirmations,
+    refreshed,
+)
 from drift_schemas.event_base import SCHEMA_VERSION
 from drift_schemas.events import (
     EVENT_TYPES,
@@ -114,6 +120,7 @@ __all__ = [
     "bucket_ttl_s",
     "chain_integer",
     "compound_annual_rate",
+    "confirmation_of",
     "decode_confirmations",
     "decode_event",
     "decode_status",

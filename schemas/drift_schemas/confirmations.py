@@ -10,10 +10,11 @@ import msgpack
 from drift_schemas.codec import MalformedMessage, UnknownSchema, unpack
 from drift_schemas.subjects import KINDS, Kind
 
-__all__ = ["Confirmation", "decode_confirmations", "encode_confirmations", "refreshed"]
+__all__ = ["Confirmation", "confirmation_of", "decode_confirmations", "encode_confirmations", "refreshed"]
 
 _VERSION: Final = 1
 _FIELDS: Final = 6
+_REFRESHED: Final = ("epoch", "slot", "observed_at_ns", "published_at_ns")
 
 
 class Confirmation(NamedTuple):
@@ -36,6 +37,19 @@ class Confirmation(NamedTuple):
     slot: int
     observed_at_ns: int
     published_at_ns: int
+
+
+def confirmation_of(kind: Kind, token: str, sequence: int, payload: bytes) -> Confirmation:
+    """What the journal tells of a re-assertion: where it was stored, and what is new in its payload.
+
+    Raises:
+        MessageTooLarge, MalformedMessage: ``payload`` is no event.
+    """
+    fields = unpack(payload)
+    numbers: list[Any] = [fields.get(name) for name in _REFRESHED]
+    if not _are_integers(numbers):
+        raise MalformedMessage(f"{kind}.{token}: an event without {', '.join(_REFRESHED)}")
+    return Confirmation(kind, token, sequence, *numbers)
 
 
 def encode_confirmations(confirmations: Sequence[Confirmation]) -> bytes:
@@ -80,7 +94,7 @@ def decode_confirmations(payload: bytes) -> list[Confirmation]:
     if fields.get("schema_version") != _VERSION:
         raise UnknownSchema(f"journal of schema version {fields.get('schema_version')}, this reader knows {_VERSION}")
     names = ("epoch", "sequence", "slot", "published_at_ns")
-    base = [fields.get(name) for name in names]
+    base: list[Any] = [fields.get(name) for name in names]
     entries = fields.get("confirmed")
     if not _are_integers(base) or not isinstance(entries, tuple):
         raise MalformedMessage("journal: a field is missing or has a wrong type")
@@ -99,7 +113,7 @@ def refreshed(payload: bytes, confirmation: Confirmation) -> bytes:
         raise MalformedMessage(f"no msgpack: {type(error).__name__}: {error}") from None
     if not isinstance(fields, dict):
         raise MalformedMessage(f"a msgpack {type(fields).__name__} where a map belongs")
-    for name in ("epoch", "slot", "observed_at_ns", "published_at_ns"):
+    for name in _REFRESHED:
         fields[name] = getattr(confirmation, name)
     packed: bytes = msgpack.packb(fields)
     return packed
