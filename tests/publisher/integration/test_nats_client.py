@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nats.aio.client import Client
 
@@ -30,6 +30,7 @@ class _Recorder(Client):
         self.sent += cmd
 
 
+@settings(deadline=None)
 @given(TOKENS, TOKENS, st.dictionaries(TOKENS, VALUES, min_size=1, max_size=6), st.binary(max_size=2000))
 def test_a_rendered_message_is_nats_pys_own(subject: str, reply: str, headers: dict[str, str], payload: bytes) -> None:
     recorder = _Recorder()
