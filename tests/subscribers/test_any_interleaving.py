@@ -127,6 +127,6 @@ async def test_a_lossless_consumer_sees_exactly_what_was_stored(
 
 
 async def bus_gone(nats_server: LocalNatsServer, prefix: str) -> None:
-    """Removes a run's stream and buckets, so that the server does not fill up."""
+    """Removes a run's streams and buckets, so that the server does not fill up."""
     async with BusWriter(nats_server.url, prefix=prefix, make=False) as bus:
-        await bus.delete_stream()
+        await bus.delete_everything()

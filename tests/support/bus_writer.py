@@ -230,6 +230,11 @@ class BusWriter:
         """Deletes the stream; its buckets stay."""
         await self._api(f"STREAM.DELETE.{self.topology.stream}", {})
 
+    async def delete_everything(self) -> None:
+        """Deletes the buckets and the streams."""
+        for config in reversed(self.topology.configs()):
+            await self._api(f"STREAM.DELETE.{config['name']}", {})
+
     async def delete_message(self, sequence: int) -> None:
         """Removes one message from the stream, as its TTL would."""
         await self._api(f"STREAM.MSG.DELETE.{self.topology.stream}", {"seq": sequence, "no_erase": True})
