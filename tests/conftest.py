@@ -8,12 +8,43 @@ from collections.abc import AsyncIterator
 import pytest
 
 from drift_bus.nats_server import LocalNatsServer
+from tests.support.nats_container import Choice, ContainerNatsServer, choose
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--nats`` says on what the tests' nats-server runs."""
+    parser.addoption(
+        "--nats",
+        choices=("auto", "container", "binary"),
+        default="auto",
+        help="nats-server of the tests: in a container, as a process, or (auto) what is possible here",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Chooses once; a wish that cannot be fulfilled ends the run before its first test."""
+    try:
+        choose(config.getoption("--nats"))
+    except RuntimeError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Shows the choice at the head of the report."""
+    choice = choose(config.getoption("--nats"))
+    return f"nats-server: {choice.kind} ({choice.why})"
+
+
+@pytest.fixture(scope="session")
+def nats_choice(pytestconfig: pytest.Config) -> Choice:
+    """On what the tests' nats-server runs."""
+    return choose(pytestconfig.getoption("--nats"))
 
 
 @pytest.fixture
-async def nats_server() -> AsyncIterator[LocalNatsServer]:
-    """A nats-server with JetStream on a free port and in a temporary folder."""
-    async with LocalNatsServer() as server:
+async def nats_server(nats_choice: Choice) -> AsyncIterator[LocalNatsServer]:
+    """A nats-server with JetStream and an empty store: in a container where a Docker engine answers, else a process."""
+    async with ContainerNatsServer() if nats_choice.kind == "container" else LocalNatsServer() as server:
         yield server
 
 

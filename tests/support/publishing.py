@@ -8,7 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import nats
 from nats.aio.client import Client
@@ -32,6 +32,15 @@ from tests.support.wait import wait_until
 __all__ = ["BusReader", "bus_reader", "chain_of", "keys_of", "running_publisher"]
 
 
+class HasUrl(Protocol):
+    """A server or a cluster."""
+
+    @property
+    def url(self) -> str:
+        """Where to connect."""
+        ...
+
+
 def chain_of(publisher: Publisher) -> Chain:
     """The chain of a publisher that has started."""
     assert publisher.chain is not None
@@ -40,7 +49,7 @@ def chain_of(publisher: Publisher) -> Chain:
 
 @contextlib.asynccontextmanager
 async def running_publisher(
-    sim: Simulator | CaptureReplay, server: LocalNatsServer, **settings: Any
+    sim: Simulator | CaptureReplay, server: HasUrl, **settings: Any
 ) -> AsyncIterator[Publisher]:
     """A publisher that has read every market; it stops cleanly at the end, or the test fails."""
     values = {"rpc_url": sim.http_url, "ws_url": sim.ws_url, "nats_url": server.url, **settings}
