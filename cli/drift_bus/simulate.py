@@ -96,6 +96,8 @@ def serve_capture(
     from drift_schemas.capture import CaptureError
     from drift_simulator import CaptureReplay, PortInUse
 
+    if loop and exit_at_end:
+        raise UsageProblem("--loop has no end: leave out --exit-at-end")
     opened(file)
     node = CaptureReplay(file, port=port, speed=speed, loop=loop)
 
@@ -106,8 +108,11 @@ def serve_capture(
                 telling = asyncio.create_task(_tell_position(node, as_json=as_json), name="position")
                 try:
                     await node.run_until(stop, or_end=exit_at_end)
+                    if node.has_ended:
+                        await telling
                 finally:
                     telling.cancel()
+                    await asyncio.gather(telling, return_exceptions=True)
         except PortInUse as error:
             raise CommandError(f"{error}: choose another with --port") from None
         except CaptureError as error:
@@ -130,33 +135,27 @@ def _tell_capture(node: CaptureReplay, *, as_json: bool) -> None:
 
 
 async def _tell_position(node: CaptureReplay, *, as_json: bool) -> None:
-    """Says where the capture is now and then, and once when it begins and ends."""
-    was_playing = has_ended = False
+    """Says when the capture begins, where it is now and then, and when it has ended."""
+    was_playing = False
     tell_at = 0.0
-    while True:
+    while not node.has_ended:
         await asyncio.sleep(_LOOK_S)
         now = time.monotonic()
         if node.is_playing and not was_playing:
             was_playing, tell_at = True, now + _STATUS_EVERY_S
             _say(json.dumps({"event": "begins"}) if as_json else "a client is here: time starts")
-        if node.has_ended and not has_ended:
-            has_ended = True
-            cut = "" if node.cut_short is None else f" (the file is {node.cut_short})"
-            if as_json:
-                _say(
-                    json.dumps(
-                        {"event": "ended", "records": node.played, "cut_short": node.cut_short and str(node.cut_short)}
-                    )
-                )
-            else:
-                _say(f"the capture has ended after {node.played:,} records{cut}: slots stop here")
-        elif was_playing and not has_ended and now >= tell_at:
+        if was_playing and now >= tell_at:
             tell_at = now + _STATUS_EVERY_S
             if as_json:
                 _say(json.dumps({"event": "at", "slot": node.slot, "records": node.played}))
             else:
-                sockets = node.counters.sockets_open
-                _say(f"slot {node.slot}, {node.played:,} records told, {sockets} sockets open")
+                _say(f"slot {node.slot}, {node.played:,} records told, {node.counters.sockets_open} sockets open")
+    if as_json:
+        cut_short = None if node.cut_short is None else str(node.cut_short)
+        _say(json.dumps({"event": "ended", "records": node.played, "cut_short": cut_short}))
+    else:
+        cut = "" if node.cut_short is None else f" (the file is {node.cut_short})"
+        _say(f"the capture has ended after {node.played:,} records{cut}: slots stop here")
 
 
 def _tell_urls(http_url: str, ws_url: str, *, as_json: bool) -> None:

@@ -22,7 +22,7 @@ from .server import Server
 
 __all__ = ["CaptureReplay", "open_capture"]
 
-_QUIET_S: Final = 1.0
+_QUIET_S: Final = 2.0
 _PATIENCE_S: Final = 20.0
 _LOOK_S: Final = 0.1
 _LAST_LOOKS: Final = 100
@@ -45,7 +45,7 @@ class CaptureReplay:
     Its genesis hash is the simulation's own, whatever chain the capture is of, so that it is never taken for live.
     Use it as an async context manager; inside, :attr:`http_url` and :attr:`ws_url` are reachable.
 
-    The state in which the capture begins is there at once. Time starts with the first client: one second after its
+    The state in which the capture begins is there at once. Time starts with the first client: two seconds after its
     last new subscription, or twenty after its first request where it subscribes nothing. At the end slots stop.
 
     Args:

@@ -116,6 +116,7 @@ async def test_what_is_there_is_not_replaced(tmp_path: Path) -> None:
         (("simulate", "--capture", "absent.zst"), "absent.zst"),
         (("simulate", "--capture", "a.zst", "--seed", "3"), "--seed"),
         (("simulate", "--loop"), "--capture"),
+        (("simulate", "--capture", "a.zst", "--loop", "--exit-at-end"), "--exit-at-end"),
         (("simulate", "--capture", "a.zst", "--speed", "fast"), "--speed"),
     ],
 )

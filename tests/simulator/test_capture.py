@@ -94,14 +94,15 @@ async def test_it_is_simulated_whatever_was_captured(tmp_path: Path, session: ai
 async def test_it_tells_what_was_recorded_in_its_order(
     tmp_path: Path, session: aiohttp.ClientSession, speed: float
 ) -> None:
-    """Time starts by itself with the first subscriber; accounts and slots come over one socket as they came then."""
+    """Accounts and slots come over one socket as they came then."""
     records = steps_of_a_cluster(60)
     expected = [_timeless(one) for one in records if not getattr(one, "was_read", False)]
     addresses = {_account(one).address for one in expected if isinstance(one, CapturedAccount)}
-    async with CaptureReplay(write_capture(tmp_path / "a", records), speed=speed) as node:
+    async with CaptureReplay(write_capture(tmp_path / "a", records), speed=speed, waits_for_client=False) as node:
         channel = await _channel(session, node)
         await channel.subscribe("slot")
         numbers = {await channel.subscribe("account", address, BASE64): address for address in addresses}
+        node.play()
         heard = []
         for _ in expected:
             message = await channel.notification()
@@ -113,6 +114,17 @@ async def test_it_tells_what_was_recorded_in_its_order(
             answer = await _result(session, node, "getAccountInfo", address, BASE64)
             assert base64.b64decode(answer["value"]["data"][0]) == last.data
         assert node.cut_short is None
+
+
+async def test_time_starts_with_the_first_client(tmp_path: Path, session: aiohttp.ClientSession) -> None:
+    records = steps_of_a_cluster(40)
+    slots = [one.slot for one in records if isinstance(one, CapturedSlot)]
+    async with CaptureReplay(write_capture(tmp_path / "a", records), speed=FAST) as node:
+        assert not node.is_playing
+        channel = await _channel(session, node)
+        await channel.subscribe("slot")
+        assert [(await channel.notification())["result"]["slot"] for _ in slots] == slots
+        await wait_until(lambda: node.has_ended)
 
 
 async def test_a_program_subscription_hears_the_markets(tmp_path: Path, session: aiohttp.ClientSession) -> None:

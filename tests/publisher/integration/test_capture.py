@@ -310,5 +310,4 @@ async def test_where_it_ends_the_publisher_says_stalled(
         source = publisher.chain
         assert source is not None
         await wait_until(lambda: node.has_ended)
-        await wait_until(lambda: not source.status.is_alive and source.status.reason)
-        assert source.status.slot == node.slot
+        await wait_until(lambda: not source.status.is_alive and "no new slot" in source.status.reason)
