@@ -29,6 +29,10 @@ class StoreAccountSubscriber(DriftClientAccountSubscriber):
         store: The publisher's account store.
         decode: Bytes of a program account → driftpy's object.
         start, fetch, stop: What ``subscribe()``, ``fetch()`` and ``unsubscribe()`` do.
+
+    Attributes:
+        hits: Reads that were given a value from memory.
+        misses: Reads of what is not held.
     """
 
     def __init__(
@@ -45,6 +49,8 @@ class StoreAccountSubscriber(DriftClientAccountSubscriber):
         self._start, self._fetch, self._stop = start, fetch, stop
         self._decoded: dict[str, tuple[bytes, Any]] = {}
         self._subscribed = False
+        self.hits = 0
+        self.misses = 0
 
     async def subscribe(self) -> None:
         """Returns when every account has been read once."""
@@ -87,22 +93,21 @@ class StoreAccountSubscriber(DriftClientAccountSubscriber):
 
     def get_oracle_price_data_and_slot(self, oracle_id: str) -> DataAndSlot[OraclePriceData] | None:
         """An oracle by driftpy's id: its address and the number of its source."""
-        found = (self._price(market) for market in self._store.markets() if _oracle_id(market) == oracle_id)
-        return next(found, None)
+        markets = (market for market in self._store.markets() if _oracle_id(market) == oracle_id)
+        return self._price(next(markets, None))
 
     def get_oracle_price_data_and_slot_for_perp_market(self, market_index: int) -> DataAndSlot[OraclePriceData] | None:
         """The oracle of a perp market."""
-        market = self._store.perp_markets.get(market_index)
-        return None if market is None else self._price(market)
+        return self._price(self._store.perp_markets.get(market_index))
 
     def get_oracle_price_data_and_slot_for_spot_market(self, market_index: int) -> DataAndSlot[OraclePriceData] | None:
         """The oracle of a spot market."""
-        market = self._store.spot_markets.get(market_index)
-        return None if market is None else self._price(market)
+        return self._price(self._store.spot_markets.get(market_index))
 
-    def _price(self, market: PerpMarket | SpotMarket) -> DataAndSlot[OraclePriceData] | None:
-        price = self._store.oracle(market)
-        if price is None:
+    def _price(self, market: PerpMarket | SpotMarket | None) -> DataAndSlot[OraclePriceData] | None:
+        price = None if market is None else self._store.oracle(market)
+        self._count(is_hit=price is not None)
+        if market is None or price is None:
             return None
         version = self._store.version(market.oracle)
         data = OraclePriceData(price.price, price.slot, price.confidence, None, None, price.has_sufficient_data_points)
@@ -110,9 +115,14 @@ class StoreAccountSubscriber(DriftClientAccountSubscriber):
 
     def _market(self, key: MarketKey) -> DataAndSlot[Any] | None:
         market = self._store.market(key)
-        return None if market is None else self._account(market.pubkey)
+        return self._account(None if market is None else market.pubkey)
 
-    def _account(self, address: str) -> DataAndSlot[Any] | None:
+    def _account(self, address: str | None) -> DataAndSlot[Any] | None:
+        found = None if address is None else self._held(address)
+        self._count(is_hit=found is not None)
+        return found
+
+    def _held(self, address: str) -> DataAndSlot[Any] | None:
         version = self._store.version(address)
         if version is None or not version.data:
             return None
@@ -121,6 +131,10 @@ class StoreAccountSubscriber(DriftClientAccountSubscriber):
             decoded = self._decode_or_none(address, version.data)
             self._decoded[address] = (version.data, decoded)
         return None if decoded is None else DataAndSlot(version.slot, decoded)
+
+    def _count(self, *, is_hit: bool) -> None:
+        self.hits += is_hit
+        self.misses += not is_hit
 
     def _decode_or_none(self, address: str, data: bytes) -> Any | None:
         try:

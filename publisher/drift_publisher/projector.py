@@ -23,11 +23,11 @@ from drift_publisher.standing import Standing
 from drift_publisher.store import AccountStore, MarketKey, Touched
 from drift_schemas import SCHEMA_VERSION, InvalidMarketName, Kind, Topology
 
-__all__ = ["Projector"]
+__all__ = ["PERP_KINDS", "SPOT_KINDS", "Projector"]
 
 _log = logging.getLogger(__name__)
-_PERP_KINDS: Final[tuple[Kind, ...]] = ("price", "funding", "market")
-_SPOT_KINDS: Final[tuple[Kind, ...]] = ("price", "spot")
+PERP_KINDS: Final[tuple[Kind, ...]] = ("price", "funding", "market")
+SPOT_KINDS: Final[tuple[Kind, ...]] = ("price", "spot")
 _BY_ORACLE: Final[tuple[Kind, ...]] = ("price",)
 
 
@@ -162,4 +162,4 @@ class Projector:
 
 
 def _kinds(key: MarketKey) -> tuple[Kind, ...]:
-    return _PERP_KINDS if key.type == "perp" else _SPOT_KINDS
+    return PERP_KINDS if key.type == "perp" else SPOT_KINDS

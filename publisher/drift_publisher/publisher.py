@@ -15,9 +15,9 @@ from drift_publisher.bus import Bus
 from drift_publisher.chain import Chain
 from drift_publisher.epoch import claim_epoch
 from drift_publisher.errors import PublisherError
+from drift_publisher.health import Health
 from drift_publisher.heartbeat import Heartbeat
 from drift_publisher.lag import LagLimits
-from drift_publisher.metrics import PublisherCollector, serving_metrics
 from drift_publisher.nats_connection import connect_nats
 from drift_publisher.profiles import DRIFT_V2
 from drift_publisher.projector import Projector
@@ -25,6 +25,7 @@ from drift_publisher.rpc import RpcClient
 from drift_publisher.settings import PublisherSettings
 from drift_publisher.store import Touched
 from drift_publisher.stream_setup import ensure_topology
+from drift_publisher.vitals import serving_vitals
 
 __all__ = ["Publisher"]
 
@@ -41,12 +42,14 @@ class Publisher:
         publisher_id: Names this process in ``drift.status``.
         chain: The ``DriftClient`` (``chain.client``), its store and its source, once :meth:`run` has begun.
         bus: The way onto NATS, once :meth:`run` has begun.
+        health: Whether it does its work.
     """
 
     def __init__(self, settings: PublisherSettings) -> None:
         self.publisher_id = secrets.token_hex(4)
         self.chain: Chain | None = None
         self.bus: Bus | None = None
+        self.health = Health(most_stale_markets=settings.ready_stale_markets)
         self._settings = settings
         self._topology = settings.topology()
         self._projector: Projector | None = None
@@ -64,6 +67,10 @@ class Publisher:
         """
         settings = self._settings
         async with contextlib.AsyncExitStack() as stack:
+            if settings.metrics_port is not None:
+                await stack.enter_async_context(
+                    serving_vitals(self.health, host=settings.metrics_host, port=settings.metrics_port)
+                )
             pool = settings.endpoints()
             rpc = await stack.enter_async_context(
                 RpcClient(pool, commitment=settings.commitment, give_up_after_s=settings.start_timeout_s)
@@ -77,8 +84,9 @@ class Publisher:
                     access=settings.nats_access(),
                 )
             )
+            self.health.nats = nats
             await ensure_topology(nats, self._topology)
-            self.chain = chain = await stack.enter_async_context(
+            self.chain = self.health.chain = chain = await stack.enter_async_context(
                 Chain(
                     DRIFT_V2,
                     pool,
@@ -94,9 +102,10 @@ class Publisher:
             )
             cluster = await chain.cluster(settings.cluster)
             await chain.client.account_subscriber.subscribe()
+            self.health.note_initialized()
             epoch = await claim_epoch(nats, self._topology)
-            self.bus = bus = Bus(nats)
-            self._projector = Projector(
+            self.bus = self.health.bus = bus = Bus(nats)
+            self._projector = projector = Projector(
                 chain.store,
                 bus,
                 self._topology,
@@ -104,9 +113,7 @@ class Publisher:
                 epoch=epoch,
                 chain_slot=lambda: chain.status.slot,
             )
-            if settings.metrics_port is not None:
-                collector = PublisherCollector(chain, bus)
-                stack.enter_context(serving_metrics(collector, host=settings.metrics_host, port=settings.metrics_port))
+            self.health.epoch = lambda: projector.epoch
             markets = len(chain.store.market_names())
             _log.info("publishing %d markets of %s (%s), epoch %d", markets, cluster, rpc.name, epoch)
             if on_ready is not None:

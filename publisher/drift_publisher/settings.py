@@ -70,9 +70,11 @@ class PublisherSettings(NatsSettings, BaseSettings):
     stream_replicas: int = Field(default=1, ge=1, le=5)
     """Copies of stream and buckets in a NATS cluster."""
     metrics_host: str = "127.0.0.1"
-    """Address on which Prometheus may ask."""
+    """Address of the HTTP port."""
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
-    """Port on which Prometheus may ask; none by default."""
+    """HTTP port for /metrics, /readyz and /livez; none by default."""
+    ready_stale_markets: int = Field(default=0, ge=0)
+    """So many markets may be stale while /readyz still says that the publisher is ready."""
     slot_silence_s: float = Field(default=5.0, gt=0, allow_inf_nan=False)
     """Longest time without a new slot before the socket counts as dead, in seconds."""
     subscription_silence_s: float = Field(default=30.0, gt=0, allow_inf_nan=False)

@@ -60,6 +60,7 @@ class SourceStatus:
     Attributes:
         silence_s: Longest time without a new slot before the source counts as stalled.
         renewed: Subscriptions that fell silent and were made anew.
+        notified: Reports about accounts that came by subscription, without a request.
         on_slot: Hears every slot that is told, new or not.
     """
 
@@ -73,6 +74,7 @@ class SourceStatus:
     subscriptions: int = 0
     reconnects: int = 0
     renewed: int = 0
+    notified: int = 0
     on_slot: Callable[[int], None] | None = None
 
     @property

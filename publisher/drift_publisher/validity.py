@@ -11,7 +11,7 @@ from typing import Final
 from drift_publisher.accounts import OraclePrice, PerpMarket, SpotMarket, State
 from drift_publisher.profile import ProgramProfile
 
-__all__ = ["oracle_is_valid"]
+__all__ = ["oldest_oracle_slots", "oracle_is_valid"]
 
 _CONFIDENCE_PRECISION: Final = 10**6
 _STABLE_COIN_PATIENCE: Final = 3
@@ -25,16 +25,23 @@ def oracle_is_valid(
     if price <= 0 or max(price, twap) // max(1, min(price, twap)) > state.too_volatile_ratio:
         return False
     limits = profile.oracle_limits
-    oldest = state.slots_before_stale_for_margin
-    if market.oracle_source in profile.stable_coin_sources:
-        oldest *= _STABLE_COIN_PATIENCE
+    oldest = oldest_oracle_slots(market, state, profile)
     if isinstance(market, PerpMarket):
         if not oracle.has_sufficient_data_points:
             return False
         multiplier = limits.perp_confidence_multiplier.get(market.contract_tier, limits.default_multiplier)
-        oldest = min(oldest, state.slots_before_stale_for_amm)
+        if oldest is not None:
+            oldest = min(oldest, state.slots_before_stale_for_amm)
     else:
         multiplier = limits.spot_confidence_multiplier.get(market.asset_tier, limits.default_multiplier)
     if oracle.confidence * _CONFIDENCE_PRECISION // price > state.confidence_interval_max_size * multiplier:
         return False
-    return market.oracle_source in profile.ageless_sources or slot - oracle.slot <= oldest
+    return oldest is None or slot - oracle.slot <= oldest
+
+
+def oldest_oracle_slots(market: PerpMarket | SpotMarket, state: State, profile: ProgramProfile) -> int | None:
+    """How many slots old a price may be for margin calculation; ``None`` where the program does not ask."""
+    if market.oracle_source in profile.ageless_sources:
+        return None
+    patience = _STABLE_COIN_PATIENCE if market.oracle_source in profile.stable_coin_sources else 1
+    return state.slots_before_stale_for_margin * patience

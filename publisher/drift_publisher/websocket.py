@@ -257,6 +257,7 @@ class WebSocketSource:
                 raise SocketLost(f"slot {slot} after slot {self.status.slot}: no chain is that fast")
             return self.status.note_slot(slot)
         self._quiet.heard(request, time.monotonic())
+        self.status.notified += 1
         value = result["value"]
         address = value["pubkey"] if request.kind == "program" else request.target
         account = value["account"] if request.kind == "program" else value

@@ -84,7 +84,7 @@ async def test_no_fault_brings_the_key_to_light(
         await wait_until(lambda: status.reconnects > 0)
         await wait_until(lambda: status.state == "live", 60)
         registry = CollectorRegistry()
-        registry.register(PublisherCollector(publisher.chain, publisher.bus))
+        registry.register(PublisherCollector(publisher.health))
         metrics = generate_latest(registry).decode()
     await client.close()
     assert "drift_rpc_requests_total" in metrics

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from drift_publisher.bus import Bus
 from drift_publisher.chain import Chain
 from drift_publisher.endpoints import Endpoint, EndpointPool
+from drift_publisher.health import Health
 from drift_publisher.lag import LagLimits
 from drift_publisher.metrics import PublisherCollector
 from drift_publisher.nats_client import NatsClient
@@ -39,10 +40,11 @@ async def chain() -> AsyncIterator[Chain]:
 
 @pytest.fixture
 def registry(chain: Chain) -> CollectorRegistry:
-    bus = Bus(NatsClient())
-    bus.counts.update(stored=7, refused=2)
+    health = Health()
+    health.nats, health.chain, health.bus = NatsClient(), chain, Bus(NatsClient())
+    health.bus.counts.update(stored=7, refused=2)
     registry = CollectorRegistry()
-    registry.register(PublisherCollector(chain, bus))
+    registry.register(PublisherCollector(health))
     return registry
 
 

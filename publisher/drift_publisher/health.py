@@ -1,0 +1,162 @@
+"""Whether the publisher does its work, and where it does not, in words that an operator can act on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from nats.aio.client import Client
+
+from drift_publisher.accounts import PerpMarket, SpotMarket
+from drift_publisher.bus import Bus
+from drift_publisher.chain import Chain
+from drift_publisher.projector import PERP_KINDS, SPOT_KINDS
+from drift_publisher.validity import oldest_oracle_slots
+from drift_schemas import InvalidMarketName, bucket_ttl_s, market_token
+
+__all__ = ["Fault", "Health", "Readiness"]
+
+_ENDED: Final = frozenset({"Settlement", "Delisted"})
+"""Statuses of markets that nobody trades any more; their oracles may be dead for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong.
+
+    Attributes:
+        reason: ``starting``, ``not leading``, ``NATS down``, ``source down``; of a market ``oracle stale``,
+            ``account stale``, ``not stored``.
+        detail: More of it, for people.
+    """
+
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What ``/readyz`` says.
+
+    Attributes:
+        ready: Fresh values go onto the bus.
+        leads: This publisher is the one that publishes.
+        epoch: Under which epoch; 0 before the first.
+        slot: Newest slot seen.
+        source_state: ``connecting``, ``live``, ``polling``, ``stalled``, ``stopped``.
+        reasons: Why it is not ready as a whole.
+        markets: The markets with faults of their own, and which.
+    """
+
+    ready: bool
+    leads: bool
+    epoch: int
+    slot: int
+    source_state: str
+    reasons: tuple[Fault, ...] = ()
+    markets: dict[str, tuple[Fault, ...]] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as JSON has it."""
+        return asdict(self)
+
+
+class Health:
+    """Knows the parts of one publisher, as far as they are there, and judges them when it is asked.
+
+    Args:
+        most_stale_markets: So many markets may have faults of their own while the publisher counts as ready.
+
+    Attributes:
+        nats, chain, bus: The parts; ``None`` until they are made.
+        epoch: Tells the epoch.
+        is_leading: Tells whether this publisher leads.
+        initialized_in_s: From the start until every market was read; ``None`` before.
+        began_at: Monotonic time of the start.
+    """
+
+    def __init__(self, *, most_stale_markets: int = 0) -> None:
+        self.nats: Client | None = None
+        self.chain: Chain | None = None
+        self.bus: Bus | None = None
+        self.epoch: Callable[[], int] = int
+        self.is_leading: Callable[[], bool] = lambda: True
+        self.initialized_in_s: float | None = None
+        self.began_at = time.monotonic()
+        self._most_stale_markets = most_stale_markets
+
+    def note_initialized(self) -> None:
+        """Every market has been read; only the first time counts."""
+        if self.initialized_in_s is None:
+            self.initialized_in_s = time.monotonic() - self.began_at
+
+    def readiness(self) -> Readiness:
+        """Judges everything as it is now."""
+        reasons, markets = tuple(self._reasons()), self._faults_of_markets()
+        return Readiness(
+            ready=not reasons and len(markets) <= self._most_stale_markets,
+            leads=self.is_leading(),
+            epoch=self.epoch(),
+            slot=self.chain.status.slot if self.chain else 0,
+            source_state=self.chain.status.state if self.chain else "connecting",
+            reasons=reasons,
+            markets=markets,
+        )
+
+    def _reasons(self) -> Iterator[Fault]:
+        if self.nats is None or not self.nats.is_connected:
+            yield Fault("NATS down", "there is no connection")
+        if self.chain is None or self.initialized_in_s is None:
+            yield Fault("starting", "not every market has been read yet")
+        elif not self.chain.status.is_alive:
+            status = self.chain.status
+            yield Fault("source down", status.reason or f"no new slot for {status.silent_for_s():.0f} s")
+        if not self.is_leading():
+            yield Fault("not leading", "another publisher leads, this one stands by")
+
+    def _faults_of_markets(self) -> dict[str, tuple[Fault, ...]]:
+        if self.chain is None or self.initialized_in_s is None:
+            return {}
+        stored = self._stored_at()
+        found = ((market.name, tuple(self._faults(market, stored))) for market in self.chain.store.markets())
+        return {name: faults for name, faults in found if faults}
+
+    def _faults(self, market: PerpMarket | SpotMarket, stored: dict[tuple[str, str], float]) -> Iterator[Fault]:
+        if self.chain is None or market.status in _ENDED:
+            return
+        store = self.chain.store
+        if store.is_doubtful(market.pubkey):
+            yield Fault("account stale", "the newest report about it was refused")
+        oracle, state = store.oracle(market), store.state
+        if oracle is None:
+            yield Fault("oracle stale", "its account is missing or cannot be read")
+        elif state is not None:
+            oldest = oldest_oracle_slots(market, state, store.profile)
+            age = self.chain.status.slot - oracle.slot
+            if oldest is not None and oracle.slot and age > oldest:
+                yield Fault("oracle stale", f"its price was posted {age} slots ago, the program allows {oldest}")
+        if not self.is_leading() or (late := self._late(market, stored)) is None:
+            return
+        yield Fault("not stored", late)
+
+    def _late(self, market: PerpMarket | SpotMarket, stored: dict[tuple[str, str], float]) -> str | None:
+        """The kinds that the stream has not confirmed within their TTL."""
+        try:
+            token = market_token(market.name)
+        except InvalidMarketName:
+            return None  # cannot be on the bus; the publisher has said so
+        now, first = time.monotonic(), self.began_at + (self.initialized_in_s or 0.0)
+        kinds = PERP_KINDS if isinstance(market, PerpMarket) else SPOT_KINDS
+        late = [
+            f"{kind} for {age_s:.0f} s"
+            for kind in kinds
+            if (age_s := now - stored.get((kind, token), first)) > bucket_ttl_s(kind)
+        ]
+        return f"the stream has not confirmed {', '.join(late)}" if late else None
+
+    def _stored_at(self) -> dict[tuple[str, str], float]:
+        if self.bus is None:
+            return {}
+        return {(entry.kind, entry.market): entry.stored_at for entry in self.bus.deliveries.entries.values()}
