@@ -206,8 +206,8 @@ class Keeper:
 
     async def _recreated(self) -> bool:
         """The change that we saw last is not in the stream any more, or is another one."""
-        stamp_ns = await self._reader.stamp_at(self._position.anchor)
-        return stamp_ns != self._position.anchor_stamp_ns
+        anchor, stamp_ns = self._position.anchor, self._position.anchor_stamp_ns  # they move on while we wait
+        return await self._reader.stamp_at(anchor) != stamp_ns
 
     def _restart(self) -> None:
         self._counters.recreations += 1

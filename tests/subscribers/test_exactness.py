@@ -209,6 +209,26 @@ async def test_a_recreated_stream_is_followed(bus: BusWriter, nats_server: Local
         assert feed.statistics().recreations == 1
 
 
+async def test_a_change_that_comes_while_the_stream_is_compared_is_no_other_stream(
+    bus: BusWriter, nats_server: LocalNatsServer
+) -> None:
+    async with DriftFeed(nats_server.url) as feed, feed.stream("price", policy=Lossless()) as stream:
+        await bus.change(price_event("SOL-PERP", 1))
+        await collect(stream, 1)
+        stamp_at = feed._reader.stamp_at
+
+        async def slowly(sequence: int) -> int | None:
+            stamp_ns = await stamp_at(sequence)
+            await bus.change(price_event("SOL-PERP", 2))
+            await wait_until(lambda: _price(feed, "SOL-PERP") == 2)
+            return stamp_ns
+
+        feed._reader.stamp_at = slowly  # type: ignore[method-assign]
+        await feed._keeper.join()
+        assert feed.statistics().recreations == 0
+        assert [event.oracle_price for event in await collect(stream, 1)] == [2]
+
+
 async def test_a_hole_that_overlaps_what_was_passed_on_repeats_nothing(
     bus: BusWriter, nats_server: LocalNatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
