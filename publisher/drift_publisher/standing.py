@@ -34,13 +34,15 @@ class Standing:
     """
 
     __slots__ = (
-        "_confirmed_at", "_content", "_headers", "_identity_slot", "_is_stored", "_kind", "_seen", "_subject", "market",
+        "_confirmed_at", "_content", "_headers", "_identity_slot", "_is_stored", "_kind", "_seen", "_subject", "_ttl_s",
+        "market",
     )  # fmt: skip
 
     def __init__(self, kind: Kind, market: str, subject: str) -> None:
         self.market = market
         self._kind = kind
         self._subject = subject
+        self._ttl_s = bucket_ttl_s(kind)
         self._headers = {"Content-Type": CONTENT_TYPE, SCHEMA_HEADER: schema_of(kind)}
         self._content: Content | None = None
         self._is_stored = False
@@ -71,13 +73,12 @@ class Standing:
             self._content, self._is_stored = content, False
         content = self._content
         self._confirmed_at = now
-        ttl_s = bucket_ttl_s(self._kind)
         identity = self._identity(origin, content, is_new=is_new)
         headers = {**self._headers, MSG_ID_HEADER: identity}
         if self._is_stored:
             headers[MSG_ID_HEADER] = f"{identity}.r{origin['published_at_ns'] // 1_000_000_000}"
             headers[REASSERTION_HEADER] = "1"
-            headers[TTL_HEADER] = str(ttl_s)
+            headers[TTL_HEADER] = str(self._ttl_s)
 
         def stored() -> None:
             if self._content is content:
@@ -86,7 +87,7 @@ class Standing:
         news_age_s = max(0, origin["published_at_ns"] - origin["observed_at_ns"]) / 1e9 if is_news else None
         payload = encode_fields({**origin, **content})
         is_reassertion = REASSERTION_HEADER in headers
-        return Message(self._subject, payload, headers, now + ttl_s, stored, now, news_age_s, is_reassertion)
+        return Message(self._subject, payload, headers, now + self._ttl_s, stored, now, news_age_s, is_reassertion)
 
     def _identity(self, origin: Origin, content: Content, *, is_new: bool) -> str:
         """Program, kind, market, slot and content, the same in every process.
