@@ -81,7 +81,7 @@ class CaptureFile:
         return self._append(records, content, room=_ROOM_FOR_END)
 
     def finish(self) -> None:
-        """Writes the end, gives the file its final name, and leaves the disk no choice but to keep it.
+        """Writes the end, waits until the disk has everything, and gives the file its final name.
 
         Raises:
             CaptureFileExists: another file took the name meanwhile; this one stays under ``part``.
@@ -91,13 +91,9 @@ class CaptureFile:
         try:
             os.fsync(self._file.fileno())
             self._file.close()
-            if self._overwrite:
-                self.part.replace(self.path)
-            else:
-                self.path.hardlink_to(self.part)
-                self.part.unlink()
-        except FileExistsError:
-            raise CaptureFileExists(f"{self.path} came up meanwhile: the capture stays at {self.part}") from None
+            if self.path.exists() and not self._overwrite:
+                raise CaptureFileExists(f"{self.path} came up meanwhile: the capture stays at {self.part}")
+            self.part.replace(self.path)
         except OSError as error:
             raise self._failed(error) from None
 

@@ -102,12 +102,11 @@ async def let_live(simulator: Simulator, writes: int) -> None:
 
 @contextlib.asynccontextmanager
 async def captured(
-    simulator: Simulator | CaptureReplay, path: Path, *, overwrite: bool = False
+    simulator: Simulator | CaptureReplay, path: Path, *, overwrite: bool = False, **settings: Any
 ) -> AsyncIterator[tuple[Chain, Capture]]:
     """``drift-bus capture`` in this process; the file is whole at the end."""
-    settings = PublisherSettings(
-        _env_file=None, rpc_url=simulator.http_url, ws_url=simulator.ws_url, slot_silence_s=PATIENCE_S
-    )
+    values = {"rpc_url": simulator.http_url, "ws_url": simulator.ws_url, "slot_silence_s": PATIENCE_S, **settings}
+    chosen = PublisherSettings(_env_file=None, **values)
     stop, ready = asyncio.Event(), asyncio.Event()
     made: list[tuple[Chain, Capture]] = []
 
@@ -116,7 +115,7 @@ async def captured(
         ready.set()
 
     task = asyncio.create_task(
-        run_capture(settings, CaptureFile(path, overwrite=overwrite), stop, on_ready=on_ready), name="capture"
+        run_capture(chosen, CaptureFile(path, overwrite=overwrite), stop, on_ready=on_ready), name="capture"
     )
     await wait_until(lambda: ready.is_set() or task.done())
     try:
@@ -248,6 +247,27 @@ async def test_a_served_capture_captured_is_the_same(small: Simulator, tmp_path:
         await wait_until(lambda: node.has_ended and chain.status.slot == node.slot)
     assert notified(second) == notified(first)
     assert len(notified(first)) >= 300
+
+
+async def test_what_polling_learnt_is_served_as_news(small: Simulator, tmp_path: Path) -> None:
+    path = tmp_path / "a.capture"
+    async with captured(small, path, source="polling", poll_every_s=0.1) as (chain, capture):
+        await wait_until(lambda: chain.status.state == "polling")
+        await let_live(small, 100)
+        slot = small.slot
+        await wait_until(lambda: chain.status.slot > slot)
+        assert capture.error is None
+    assert notified(path) == []
+    assert open_capture(path).header.source == "polling"
+    async with CaptureReplay(path, waits_for_client=False) as node:
+        written = node.counters.updates
+        while node.step(100):
+            pass
+        assert node.counters.updates - written > 20
+        for market in small.cluster.markets:
+            for address in (str(market.pubkey), str(market.oracle)):
+                held = node.chain.ledger.get(address)
+                assert (None if held is None else held.data) == small.account(address), market.name
 
 
 @contextlib.contextmanager
