@@ -7,7 +7,6 @@ import gzip
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
-from decimal import Decimal, InvalidOperation
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final, cast
@@ -41,7 +40,7 @@ class CsvWriter:
 
     def __init__(self, path: Path, columns: Sequence[Column], *, gzipped: bool) -> None:
         self._file = _TextFile(path, gzipped=gzipped)
-        self._writer = csv.writer(self._file.text, lineterminator="\n")
+        self._writer = csv.writer(self._file.text, lineterminator="\r\n")
         self._writer.writerow([column.name for column in columns])
         self._texts = [_to_csv(column) for column in columns]
 
@@ -119,7 +118,7 @@ def _batches(path: Path, rows: Callable[[IO[str]], Iterator[Row]], *, gzipped: b
             found = rows(file)
             while batch := list(islice(found, _READ_ROWS)):
                 yield batch
-    except (OSError, EOFError, ValueError, KeyError, TypeError, csv.Error, InvalidOperation) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, csv.Error) as error:
         if isinstance(error, DamagedExport):
             raise
         raise DamagedExport(path, f"cannot be read: {type(error).__name__}: {error}") from None
@@ -154,10 +153,10 @@ def _from_json(column: Column) -> _Convert:
 
 
 def _unscaled(text: str, exponent: int) -> int:
-    number = Decimal(text).scaleb(exponent)
-    if number != number.to_integral_value():
+    whole, _, decimals = text.partition(".")
+    if len(decimals) > exponent:
         raise ValueError(f"{text!r} has more than {exponent} decimals")
-    return int(number)
+    return int(whole + decimals.ljust(exponent, "0"))
 
 
 def _flag(text: str) -> bool:
