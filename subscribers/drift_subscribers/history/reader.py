@@ -4,28 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
-from collections.abc import AsyncGenerator
-from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from typing import Final
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
 
-from drift_schemas import STORED_AT_HEADER, Topology
+from drift_schemas import (
+    LAST_SEQUENCE_HEADER,
+    SEQUENCE_HEADER,
+    STORED_AT_HEADER,
+    STREAM_HEADER,
+    SUBJECT_HEADER,
+    TIME_STAMP_HEADER,
+    Topology,
+)
 from drift_subscribers.history.errors import EmptyHistory, HistoryInterrupted
-from drift_subscribers.history.inquiry import Inquiry, JetStreamRefusal
+from drift_subscribers.history.inquiry import Inquiry
 from drift_subscribers.history.selection import Selection, StoredMessage
 from drift_subscribers.history.span import PATIENCE_S, Span, find_span
+from drift_subscribers.server_clock import parse_time_stamp
 
 __all__ = ["BATCH", "read_history", "read_span"]
 
 BATCH: Final = 1000
 _BATCH_BYTES: Final = 8 * 1024 * 1024
-_SILENCE_S: Final = 5.0
-_LOOK_S: Final = 0.5
-_INACTIVE_NS: Final = 60 * 1_000_000_000
+_AT_ONCE: Final = 32
+_FEWEST: Final = 8
+_END_OF_BATCH: Final = "204"
+_NOT_FOUND: Final = "404"
+_PENDING_HEADER: Final = "Nats-Num-Pending"
+_ADDED_BY_THE_READ: Final = frozenset(
+    {STREAM_HEADER, SUBJECT_HEADER, SEQUENCE_HEADER, LAST_SEQUENCE_HEADER, TIME_STAMP_HEADER, _PENDING_HEADER}
+)
 
 
 async def read_history(
@@ -39,7 +51,7 @@ async def read_history(
 ) -> AsyncGenerator[list[StoredMessage], None]:
     """Yields what ``selection`` means now, oldest first, in lists of at most ``batch`` messages.
 
-    At most two batches (and 16 MiB) are in memory. What is stored after the call is not part of it. A server that
+    At most about two batches are in memory. What is stored after the call is not part of it. A server that
     goes away is waited for, and the reading goes on where it was. Close the iterator (``contextlib.aclosing``) when
     you leave early.
 
@@ -81,173 +93,143 @@ async def read_span(
     Raises:
         HistoryInterrupted: the server stayed away, or the stream was made anew.
     """
-    puller = _Puller(client, topology, selection, span, batch=batch, patience_s=patience_s)
-    async with puller.inquiry:
-        try:
-            while (messages := await puller.next_batch()) is not None:
-                if messages:
-                    yield messages
-        finally:
-            await puller.close()
+    reader = _SpanReader(client, topology, selection, span, batch=batch, patience_s=patience_s)
+    async with reader.inquiry:
+        while (messages := await reader.next_batch()) is not None:
+            if messages:
+                yield messages
 
 
-class _Place(NamedTuple):
-    """What a delivery's reply subject says."""
+class _Cursor:
+    """How far one subject, or one wildcard, was read."""
 
-    sequence: int
-    number: int
-    stored_at_ns: int
-    pending: int
+    def __init__(self, subject: str, first_sequence: int) -> None:
+        self.subject = subject
+        self.known_to = first_sequence - 1
+        """What it has up to this sequence was read."""
+        self.waiting: deque[tuple[int, Msg]] = deque()
 
 
-class _Puller:
-    """Pulls from a consumer that lives in the server's memory; makes another one when it is lost."""
+class _SpanReader:
+    """Reads each subject of the selection by batched direct gets, and merges them by sequence.
+
+    A direct get needs no consumer: reading changes nothing on the server, and needs no right to.
+    """
 
     def __init__(
         self, client: Client, topology: Topology, selection: Selection, span: Span, *, batch: int, patience_s: float
     ) -> None:
-        self.inquiry = Inquiry(client, patience_s=patience_s, on_delivery=self._on_delivery)
+        self.inquiry = Inquiry(client, patience_s=patience_s)
         self._names = topology.subjects
         self._selection = selection
         self._span = span
         self._batch = batch
-        self._next = span.first_sequence
-        self._consumer = ""
-        self._number = 0
-        self._arrived: list[Msg] = []
-        self._ended = asyncio.Event()
-        self._status = ""
-        self._asked_at = 0.0
-        self._moved_at = time.monotonic()
-        self._finished = False
+        self._cursors = [_Cursor(subject, span.first_sequence) for subject in selection.subjects(topology.subjects)]
+        self._begun = self._finished = False
 
     async def next_batch(self) -> list[StoredMessage] | None:
         """The next messages, maybe none of the wanted sort; ``None`` at the end."""
         if self._finished:
             return None
-        if not self._consumer and not await self._begin():
-            return None
-        await self._answered()
-        arrived, status = self._arrived, self._status
-        self._arrived = []
-        messages = self._in_order(arrived)
-        self._check_progress(len(arrived))
-        if not self._finished:
-            if self._consumer and (len(arrived) >= self._batch or status == "409"):
-                await self._ask()
-            else:
-                await self._forget()
-        return messages
+        if not self._begun:
+            await self._check_stream()
+            self._begun = True
+        await self._fill()
+        messages = self._merged()
+        if not any(cursor.waiting for cursor in self._cursors) and self._known_to() >= self._span.last_sequence:
+            await self._check_stream()
+            self._finished = True
+        return [stored for stored in map(self._stored, messages) if self._selection.takes(stored)]
 
-    async def close(self) -> None:
-        """Gives up the consumer; the server forgets an abandoned one by itself."""
-        if self._consumer and self.inquiry.client.is_connected:
-            with suppress(NatsError):
-                await self.inquiry.client.publish(f"$JS.API.CONSUMER.DELETE.{self._span.stream}.{self._consumer}")
-
-    async def _begin(self) -> bool:
-        """Makes a consumer that begins at the next sequence; tells whether there is anything for it."""
-        stream = self._span.stream
-        info = await self.inquiry.stream_info(stream)
+    async def _check_stream(self) -> None:
+        """Makes sure that this is still the stream whose sequences the span means."""
+        info = await self.inquiry.stream_info(self._span.stream)
         if info["created"] != self._span.created:
-            raise HistoryInterrupted(f"the stream {stream} was made anew while it was read: begin again")
-        config: dict[str, Any] = {
-            "deliver_policy": "by_start_sequence",
-            "opt_start_seq": self._next,
-            "ack_policy": "none",
-            "filter_subjects": self._selection.subjects(self._names),
-            "mem_storage": True,
-            "num_replicas": 1,
-            "inactive_threshold": _INACTIVE_NS,
+            raise HistoryInterrupted(f"the stream {self._span.stream} was made anew while it was read: begin again")
+
+    async def _fill(self) -> None:
+        """Reads on where nothing waits any more."""
+        last = self._span.last_sequence
+        empty = [cursor for cursor in self._cursors if not cursor.waiting and cursor.known_to < last]
+        room = 2 * self._batch - sum(len(cursor.waiting) for cursor in self._cursors)
+        share = min(self._batch, max(_FEWEST, room // max(1, len(empty))))
+        for at in range(0, len(empty), _AT_ONCE):
+            await asyncio.gather(*(self._read(cursor, share) for cursor in empty[at : at + _AT_ONCE]))
+
+    async def _read(self, cursor: _Cursor, limit: int) -> None:
+        wish = {
+            "seq": cursor.known_to + 1,
+            "next_by_subj": cursor.subject,
+            "batch": limit,
+            "max_bytes": max(_BATCH_BYTES // len(self._cursors), 128 * 1024),
         }
-        try:
-            made = await self.inquiry.api(f"CONSUMER.CREATE.{stream}", {"stream_name": stream, "config": config})
-        except JetStreamRefusal as refusal:
-            raise HistoryInterrupted(f"the stream {stream} cannot be read: {refusal}") from None
-        self._consumer, self._number = made["name"], 0
-        if made["num_pending"] == 0:
-            return False
-        await self._ask()
-        return True
+        subject = f"$JS.API.DIRECT.GET.{self._span.stream}"
+        *messages, end = await self.inquiry.ask_all(subject, json.dumps(wish).encode())
+        status, pending = _header(end, "Status"), _header(end, _PENDING_HEADER)
+        if status not in (_END_OF_BATCH, _NOT_FOUND):
+            why = _header(end, "Description") or f"status {status}"
+            raise HistoryInterrupted(f"the stream {self._span.stream} cannot be read: {why}")
+        for sequence, message in _unbroken(messages):
+            if sequence > self._span.last_sequence:
+                break
+            cursor.waiting.append((sequence, message))
+            cursor.known_to = sequence
+        if (
+            not messages
+            or _sequence(messages[-1]) > self._span.last_sequence
+            or (pending == "0" and _whole(messages, end))
+        ):
+            cursor.known_to = max(cursor.known_to, self._span.last_sequence)
 
-    async def _ask(self) -> None:
-        self._ended.clear()
-        self._status = ""
-        wish = {"batch": self._batch, "max_bytes": _BATCH_BYTES, "no_wait": True}
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._span.stream}.{self._consumer}"
-        self._asked_at = time.monotonic()
-        with suppress(NatsError):
-            await self.inquiry.client.publish(subject, json.dumps(wish).encode(), reply=self.inquiry.data_inbox)
+    def _known_to(self) -> int:
+        return min(cursor.known_to for cursor in self._cursors)
 
-    async def _answered(self) -> None:
-        """Waits until the request is answered in full, or nothing came for a while."""
-        while True:
-            before = len(self._arrived)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_S):
-                    await self._ended.wait()
-            if self._ended.is_set():
-                return
-            if len(self._arrived) > before:
-                self._asked_at = time.monotonic()
-            is_silent = time.monotonic() - self._asked_at > _SILENCE_S
-            if is_silent or not self.inquiry.client.is_connected:
-                return
+    def _merged(self) -> list[Msg]:
+        """What waits up to the sequence that is known of every subject, in order, at most a batch."""
+        horizon = self._known_to()
+        ready = [
+            (sequence, message)
+            for cursor in self._cursors
+            for sequence, message in cursor.waiting
+            if sequence <= horizon
+        ]
+        ready.sort(key=lambda place: place[0])
+        taken = ready[: self._batch]
+        if taken:
+            bound = taken[-1][0]
+            for cursor in self._cursors:
+                while cursor.waiting and cursor.waiting[0][0] <= bound:
+                    cursor.waiting.popleft()
+        return [message for _, message in taken]
 
-    def _check_progress(self, arrived: int) -> None:
-        """Gives up on a server that answers, but delivers nothing."""
-        now = time.monotonic()
-        if arrived:
-            self._moved_at = now
-        elif now - self._moved_at > self.inquiry.patience_s:
-            what = f"the stream {self._span.stream} delivers nothing after sequence {self._next - 1}"
-            raise HistoryInterrupted(f"{what}, for {self.inquiry.patience_s:g} s")
+    def _stored(self, message: Msg) -> StoredMessage:
+        told = message.headers or {}
+        headers = {name: value for name, value in told.items() if name not in _ADDED_BY_THE_READ}
+        subject, first = told[SUBJECT_HEADER], headers.get(STORED_AT_HEADER)
+        kind, token = self._names.parse(subject) or (None, "")
+        stored_at_ns = int(first) if first else parse_time_stamp(told[TIME_STAMP_HEADER])
+        return StoredMessage(_sequence(message), stored_at_ns, subject, kind, token, headers, message.data)
 
-    async def _forget(self) -> None:
-        """Leaves a consumer that has nothing more, or that was lost, and begins anew after what came."""
-        await self.close()
-        self._consumer = ""
 
-    def _on_delivery(self, message: Msg) -> None:
-        if message.reply:
-            if f".{self._consumer}." in message.reply:
-                self._arrived.append(message)
-                if len(self._arrived) >= self._batch:
-                    self._ended.set()
+def _unbroken(messages: Iterable[Msg]) -> Iterable[tuple[int, Msg]]:
+    """The messages of one answer with their sequences, up to the first that was lost on its way."""
+    before = 0
+    for message in messages:
+        if _header(message, LAST_SEQUENCE_HEADER) != str(before):
             return
-        self._status = (message.headers or {}).get("Status", "")
-        self._ended.set()
-
-    def _in_order(self, arrived: list[Msg]) -> list[StoredMessage]:
-        """What arrived without a gap and inside the span; a gap makes us begin anew from there."""
-        messages: list[StoredMessage] = []
-        for message in arrived:
-            place = _place(message.reply)
-            if place.sequence > self._span.last_sequence:
-                self._finished = True
-                break
-            if place.number != self._number + 1:
-                self._consumer = ""
-                break
-            self._number = place.number
-            self._next = place.sequence + 1
-            stored = self._stored(message, place)
-            if self._selection.takes(stored):
-                messages.append(stored)
-            if place.pending == 0 or place.sequence == self._span.last_sequence:
-                self._finished = True
-        return messages
-
-    def _stored(self, message: Msg, place: _Place) -> StoredMessage:
-        headers = message.headers or {}
-        first = headers.get(STORED_AT_HEADER)
-        kind, token = self._names.parse(message.subject) or (None, "")
-        stored_at_ns = int(first) if first else place.stored_at_ns
-        return StoredMessage(place.sequence, stored_at_ns, message.subject, kind, token, headers, message.data)
+        before = _sequence(message)
+        yield before, message
 
 
-def _place(reply: str) -> _Place:
-    """Reads ``$JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<tries>.<sequence>.<number>.<time>.<pending>``."""
-    tokens = reply.split(".")
-    at = 5 if len(tokens) == 9 else 7
-    return _Place(*(int(token) for token in tokens[at : at + 4]))
+def _whole(messages: list[Msg], end: Msg) -> bool:
+    """No message was lost on its way."""
+    received = list(_unbroken(messages))
+    return len(received) == len(messages) and _header(end, LAST_SEQUENCE_HEADER) == str(received[-1][0])
+
+
+def _header(message: Msg, name: str) -> str:
+    return (message.headers or {}).get(name, "")
+
+
+def _sequence(message: Msg) -> int:
+    return int(_header(message, SEQUENCE_HEADER))

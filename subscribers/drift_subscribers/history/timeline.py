@@ -22,7 +22,7 @@ TTL_NS: Final[Mapping[Kind, int]] = {
 }
 """How long a value stays without a confirmation, in nanoseconds, by kind."""
 
-_MOST_REASSERTIONS: Final = 100_000
+_MOST_CONFIRMED: Final = 100_000
 _Key = tuple[Kind, str]
 
 
@@ -93,7 +93,7 @@ class Timeline:
         self._deadlines: list[tuple[int, int, _Key]] = []
         self._waiting: list[_Item] = []
         self._places: list[tuple[int, int]] = []
-        self._reassertions: set[int] = set()
+        self._confirmed: set[int] = set()
         self._numbers = itertools.count()
         self._released = 0
         for value in sorted(values):
@@ -132,7 +132,7 @@ class Timeline:
             self._take_journal(message)
             return
         if message.is_reassertion:
-            self._reassertions.add(message.sequence)
+            self._confirmed.add(message.sequence)
         self._wait(message.sequence, message.stored_at_ns, message)
 
     def _take_journal(self, message: StoredMessage) -> None:
@@ -142,8 +142,9 @@ class Timeline:
             self.refused += 1
             return
         for one in confirmations:
-            if one.sequence in self._reassertions:
+            if one.sequence in self._confirmed:  # the re-assertion itself is still there, or its line stands twice
                 continue
+            self._confirmed.add(one.sequence)
             if one.sequence <= self._released:
                 self._wait(message.sequence, message.stored_at_ns, one)
             else:
@@ -168,8 +169,8 @@ class Timeline:
             if tick is not None:
                 ticks.append(tick)
                 self._hold(tick)
-        if len(self._reassertions) > _MOST_REASSERTIONS:
-            self._reassertions = {known for known in self._reassertions if known > self._released}
+        if len(self._confirmed) > _MOST_CONFIRMED:
+            self._confirmed = {known for known in self._confirmed if known > self._released}
         return ticks
 
     def _tick(self, item: _Item) -> Tick | None:

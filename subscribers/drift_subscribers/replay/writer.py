@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections import deque
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -53,7 +52,7 @@ class OnlyWriter:
         self._inbox = client.new_inbox()
         self._subscription: Subscription | None = None
         self._sequence = 0
-        self._outstanding: deque[_Written] = deque()
+        self._outstanding: dict[int, _Written] = {}
         self._acked = asyncio.Event()
         self._refused = ""
         self._moved_at = time.monotonic()
@@ -64,7 +63,7 @@ class OnlyWriter:
         return self._sequence
 
     async def __aenter__(self) -> Self:
-        self._subscription = await self._client.subscribe(self._inbox, cb=self._on_ack)
+        self._subscription = await self._client.subscribe(f"{self._inbox}.*", cb=self._on_ack)
         return self
 
     async def __aexit__(
@@ -87,7 +86,7 @@ class OnlyWriter:
         written = _Written(self._sequence, subject, {**headers, _EXPECTED: expected}, payload)
         if not self._outstanding:
             self._moved_at = time.monotonic()
-        self._outstanding.append(written)
+        self._outstanding[written.sequence] = written
         await self._send(written)
 
     async def drain(self) -> None:
@@ -110,22 +109,22 @@ class OnlyWriter:
                 await self._send_again()
 
     async def _send_again(self) -> None:
-        """Asks how far the stream is, and goes on from there."""
-        moved_at, refused, self._refused = self._moved_at, self._refused, ""
+        """Asks how far the stream is, makes sure that it is with our messages, and goes on from there."""
+        refused, self._refused = self._refused, ""
+        awaited = list(self._outstanding.values())
         stored = await self._target.last_sequence()
-        awaited = {written.sequence: written for written in self._outstanding}
-        if awaited and stored >= min(awaited):
-            found = await self._target.message_at(stored)
-            ours = awaited.get(stored)
-            if ours is None or found is None or found.data != ours.payload:
-                raise self._taken(stored, refused)
-        elif awaited and stored < min(awaited) - 1:
+        if awaited and stored < awaited[0].sequence - 1:
             raise self._taken(stored, refused)
-        self._forget(stored)
+        for written in awaited:
+            if written.sequence <= stored:
+                found = await self._target.message_at(written.sequence)
+                if found is None or found.data != written.payload:
+                    raise self._taken(stored, refused)
+                self._outstanding.pop(written.sequence, None)
+                self._moved_at = time.monotonic()
         if self._outstanding:
-            self._moved_at = time.monotonic() if len(self._outstanding) < len(awaited) else moved_at
             await asyncio.sleep(_LOOK_S)
-            for written in list(self._outstanding):
+            for written in list(self._outstanding.values()):
                 await self._send(written)
 
     def _taken(self, stored: int, refused: str) -> ReplayTaken:
@@ -136,21 +135,17 @@ class OnlyWriter:
         )
 
     async def _send(self, written: _Written) -> None:
+        reply = f"{self._inbox}.{written.sequence}"
         with suppress(NatsError):
-            await self._client.publish(written.subject, written.payload, reply=self._inbox, headers=written.headers)
+            await self._client.publish(written.subject, written.payload, reply=reply, headers=written.headers)
 
     async def _on_ack(self, reply: Msg) -> None:
+        number = int(reply.subject.rpartition(".")[2])
         status = (reply.headers or {}).get("Status")
         answer: dict[str, Any] = {} if status else json.loads(reply.data)
-        if status:
-            self._refused = f"status {status}"
-        elif error := answer.get("error"):
-            self._refused = str(error.get("description"))
-        elif "seq" in answer:
-            self._forget(int(answer["seq"]))
+        if answer.get("seq") == number:
+            self._outstanding.pop(number, None)
             self._moved_at = time.monotonic()
+        elif number in self._outstanding:
+            self._refused = str(status or answer.get("error", {}).get("description") or answer)
         self._acked.set()
-
-    def _forget(self, stored: int) -> None:
-        while self._outstanding and self._outstanding[0].sequence <= stored:
-            self._outstanding.popleft()
