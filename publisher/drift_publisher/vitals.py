@@ -25,11 +25,11 @@ _UNAVAILABLE: Final = 503
 
 
 @contextlib.asynccontextmanager
-async def serving_vitals(health: Health, *, host: str, port: int) -> AsyncIterator[None]:
+async def serving_vitals(health: Health, *, host: str, port: int) -> AsyncIterator[int]:
     """Answers ``/livez``, ``/readyz`` and ``/metrics`` on ``http://host:port``.
 
     ``/livez`` is 200 as long as the event loop turns. ``/readyz`` is 200 while fresh values go onto the bus, else 503;
-    its body is a JSON object that says why, per market too. A standby is alive and not ready.
+    its body is a JSON object that says why, per market too. A standby is alive and not ready. Yields the port.
 
     Raises:
         SettingsError: the port is taken.
@@ -49,11 +49,11 @@ async def serving_vitals(health: Health, *, host: str, port: int) -> AsyncIterat
     routes = {"/livez": livez, "/readyz": readyz, "/metrics": metrics}
     async with contextlib.AsyncExitStack() as stack:
         try:
-            await stack.enter_async_context(serving_http(routes, host=host, port=port))
+            bound = await stack.enter_async_context(serving_http(routes, host=host, port=port))
         except OSError as error:
             why = error.strerror or str(error)
             raise SettingsError(f"metrics_port (DRIFT_BUS_METRICS_PORT): {host}:{port}: {why}") from None
-        yield
+        yield bound
 
 
 async def _exposition(collectors: Iterable[Collector]) -> bytes:

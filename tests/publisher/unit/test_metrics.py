@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from drift_publisher.bus import Bus
 from drift_publisher.chain import Chain
-from drift_publisher.endpoints import Endpoint, EndpointPool
+from drift_publisher.deliveries import Deliveries
 from drift_publisher.health import Health
-from drift_publisher.lag import LagLimits
+from drift_publisher.lanes import Lane, Message
 from drift_publisher.metrics import PublisherCollector
 from drift_publisher.nats_client import NatsClient
-from drift_publisher.profiles import DRIFT_V2
-from drift_publisher.rpc import RpcClient
 
-KEY = "SECRETKEY12345"
+from .conftest import KEY
+
 NAME = "https://a.example/…"
-
-
-@pytest.fixture
-async def chain() -> AsyncIterator[Chain]:
-    """A chain that has run for a while, without having run."""
-    urls = [(f"https://{name}.example/{KEY}", f"wss://{name}.example/{KEY}") for name in "ab"]
-    pool = EndpointPool([Endpoint(*url) for url in urls])
-    limits = LagLimits(150, 60.0)
-    async with (
-        RpcClient(pool) as rpc,
-        Chain(
-            DRIFT_V2, pool, rpc, markets=(), mode="websocket", poll_every_s=1.0, silence_s=5.0, quiet_s=30.0,
-            limits=limits,
-            on_update=lambda _: None,
-        ) as chain,
-    ):  # fmt: skip
-        yield chain
 
 
 @pytest.fixture
@@ -117,3 +97,58 @@ async def test_no_key_is_in_any_of_it(chain: Chain, registry: CollectorRegistry)
     text = generate_latest(registry).decode()
     assert NAME in text
     assert KEY not in text
+
+
+async def test_what_each_market_got_and_how_long_it_took(chain: Chain, registry: CollectorRegistry) -> None:
+    def message(kind: str, news_age_s: float | None, *, is_reassertion: bool = False) -> Message:
+        return Message(f"in.drift.{kind}.SOL-PERP", b"", {}, 0.0, lambda: None, 10.0, news_age_s, is_reassertion)
+
+    lanes = [Lane(0), Lane(1)]
+    lanes[0].acked += [
+        (message("price", 0.002), 10.001, 10.004),
+        (message("price", 0.2), 10.001, 10.901),
+        (message("price", None, is_reassertion=True), 10.0, 10.0001),
+    ]
+    lanes[1].acked += [(message("funding", None), 10.0, 10.02)]
+    deliveries = Deliveries()
+    deliveries.take(lanes)
+    deliveries.take(lanes)
+    assert not any(lane.acked for lane in lanes)
+    health = Health()
+    health.chain, health.bus = chain, Bus(NatsClient())
+    health.bus.deliveries = deliveries
+    registry = CollectorRegistry()
+    registry.register(PublisherCollector(health))
+
+    def published(kind: str, what: str) -> float | None:
+        return value(registry, "drift_events_published_total", kind=kind, market="SOL-PERP", what=what)
+
+    assert [published("price", what) for what in ("change", "reassertion")] == [2, 1]
+    assert [published("funding", what) for what in ("change", "reassertion")] == [1, 0]
+
+    def of(stage: str, end: str, kind: str = "price", **labels: str) -> float | None:
+        return value(registry, f"drift_{stage}_seconds_{end}", kind=kind, **labels)
+
+    assert of("publish_to_ack", "count") == 3
+    assert of("publish_to_ack", "sum") == pytest.approx(0.003 + 0.9 + 0.0001)
+    assert [of("publish_to_ack", "bucket", le=le) for le in ("0.0005", "0.005", "1.0", "2.5", "+Inf")] == [
+        1,
+        2,
+        3,
+        3,
+        3,
+    ]
+    assert of("notification_to_publish", "sum") == pytest.approx(0.003 + 0.201)
+    assert of("notification_to_ack", "sum") == pytest.approx(0.006 + 1.101)
+    assert of("notification_to_ack", "count", kind="funding") == 0
+    assert of("publish_to_ack", "count", kind="funding") == 1
+
+
+async def test_the_client_and_what_it_saves(chain: Chain, registry: CollectorRegistry) -> None:
+    chain.status.notified = 8
+    assert chain.client.account_subscriber.get_perp_market_and_slot(0) is None
+    assert chain.client.account_subscriber.get_oracle_price_data_and_slot_for_spot_market(3) is None
+    assert value(registry, "drift_requests_saved_total") == 8
+    assert value(registry, "drift_client_ref_count") == 0
+    assert value(registry, "drift_cache_hits_total") == 0
+    assert value(registry, "drift_cache_misses_total") == 2
