@@ -95,15 +95,15 @@ class _Reporter:
     def __init__(self) -> None:
         self.connected = False
         self.last_error: Exception | None = None
+        self.meaning: str | None = None
         self.refused = asyncio.Event()
 
     @property
     def reason(self) -> str:
         if self.last_error is None:
             return "no answer"
-        meaning = explain(self.last_error)
-        if meaning is not None:
-            return meaning
+        if self.meaning is not None:
+            return self.meaning
         text = str(self.last_error) or type(self.last_error).__name__
         if isinstance(self.last_error, ConnectionRefusedError):
             return "connection refused"
@@ -112,7 +112,9 @@ class _Reporter:
     async def on_error(self, error: Exception) -> None:
         self.last_error = error
         text = str(error).lower()
-        if not self.connected and explain(error) is not None:
+        meaning = None if self.connected else explain(error, logging_in=True)
+        if meaning is not None:
+            self.meaning = self.meaning or meaning
             self.refused.set()
         if self.connected and ("permissions violation" in text or isinstance(error, nats.errors.SlowConsumerError)):
             complain(f"NATS: {error}")

@@ -52,9 +52,19 @@ class LocalNatsServer:
         port: Port to listen on; 0 takes a free one.
         store_dir: Where JetStream keeps its files; a temporary folder, removed at the end, when ``None``.
         extra_config: Lines for the server's configuration file, such as ``jetstream { sync_interval: always }``.
+        config_file: A whole configuration, such as ``drift-bus auth init`` writes, in place of ours; it says where
+            JetStream keeps its files.
     """
 
-    def __init__(self, *, port: int = 0, store_dir: Path | None = None, extra_config: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        store_dir: Path | None = None,
+        extra_config: str = "",
+        config_file: Path | None = None,
+    ) -> None:
+        self._config_file = config_file
         self._wanted_port = port
         self._extra_config = extra_config
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
@@ -104,11 +114,15 @@ class LocalNatsServer:
         config, ports_dir = work_dir / "nats.conf", work_dir / "ports"
         shutil.rmtree(ports_dir, ignore_errors=True)
         ports_dir.mkdir()
-        config.write_text(self._extra_config + "\n")
+        if self._config_file is None:
+            config.write_text(self._extra_config + "\n")
+            config_flags = ["--jetstream", "--store_dir", str(self._store_dir or work_dir / "store")]
+        else:
+            config, config_flags = self._config_file, []
         log_file = work_dir / "nats.log"
         self._process = await asyncio.create_subprocess_exec(
             find_nats_server(),
-            *("--config", str(config), "--jetstream", "--store_dir", str(self._store_dir or work_dir / "store")),
+            *("--config", str(config), *config_flags),
             *("--addr", "127.0.0.1", "--port", str(self._port or -1), "--ports_file_dir", str(ports_dir)),
             *("--log", str(log_file)),
             stdout=asyncio.subprocess.DEVNULL,

@@ -82,8 +82,8 @@ async def _connect(
     said: set[str] = set()
 
     async def on_error(error: Exception) -> None:
-        meaning = explain(error)
-        if meaning is not None and not client.is_connected:
+        meaning = None if client.is_connected else explain(error, logging_in=True)
+        if meaning is not None:
             refusals.append(meaning)
         what = redact(f"{type(error).__name__}: {error}")
         if what not in said:

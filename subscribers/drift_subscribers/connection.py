@@ -119,7 +119,7 @@ class Connection:
             async with asyncio.timeout(self._connect_timeout_s):
                 await self._connect(stop_after_delay(self._connect_timeout_s))
         except (TimeoutError, NatsError, OSError) as error:
-            why = explain(error) or self._last_error or type(error).__name__
+            why = explain(error, logging_in=True) or self._last_error or type(error).__name__
             where = ", ".join(_redacted(server) for server in self._servers)
             raise CannotConnect(f"no NATS at {where} within {self._connect_timeout_s:g} s: {why}") from None
 
@@ -227,7 +227,8 @@ class Connection:
             if self._listener is not None:
                 self._listener.line_overflowed()
             return
-        text = explain(error) or _redacted(f"{type(error).__name__}: {error}")
+        logging_in = self._client is None
+        text = explain(error, logging_in=logging_in) or _redacted(f"{type(error).__name__}: {error}")
         if text != self._last_error:
             _log.warning("NATS: %s", text)
         self._last_error = text

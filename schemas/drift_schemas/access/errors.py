@@ -16,6 +16,10 @@ _LOGIN: Final = (
     "the server refuses this login: name credentials that it knows with DRIFT_BUS_NATS_NKEY_SEED_FILE or "
     "DRIFT_BUS_NATS_CREDS"
 )
+_CLOSED: Final = (
+    "the server closes the connection while we log in, which may mean that it refuses this login: name credentials "
+    "that it knows with DRIFT_BUS_NATS_NKEY_SEED_FILE or DRIFT_BUS_NATS_CREDS"
+)
 _UNTRUSTED: Final = (
     "the server's certificate is not signed by a CA that we trust: name its CA's file with DRIFT_BUS_NATS_TLS_CA"
 )
@@ -29,8 +33,14 @@ _NO_CLIENT_CERTIFICATE: Final = (
 )
 
 
-def explain(error: BaseException) -> str | None:
-    """Says what an error of a connection means, where it is about login or TLS; ``None`` for any other."""
+def explain(error: BaseException, *, logging_in: bool = False) -> str | None:
+    """Says what an error of a connection means, where it is about login or TLS; ``None`` for any other.
+
+    Args:
+        error: What was raised, or told to the error callback.
+        logging_in: There is no connection yet. A server says why it refuses a login, and closes; its words may be
+            lost on the way, and only the end be seen.
+    """
     if isinstance(error, ssl.SSLCertVerificationError):
         return _OTHER_HOST if error.verify_code in (62, 64) else _UNTRUSTED
     text = str(error).lower()
@@ -38,4 +48,6 @@ def explain(error: BaseException) -> str | None:
         return _LOGIN
     if "certificate required" in text or "certificate_required" in text:
         return _NO_CLIENT_CERTIFICATE
-    return _NO_TLS if isinstance(error, ssl.SSLError) else None
+    if isinstance(error, ssl.SSLError):
+        return _NO_TLS
+    return _CLOSED if logging_in and isinstance(error, ConnectionResetError | BrokenPipeError) else None

@@ -18,6 +18,7 @@ from drift_schemas.access.nkey import KeyPair, looks_like_seed
 __all__ = ["NatsAccess", "NatsLogin"]
 
 _log = logging.getLogger(__name__)
+_asyncio_log = logging.getLogger("asyncio")
 _BLOCK: Final = re.compile(r"-{3,}BEGIN ([A-Z ]+)-{3,}\s+(\S+)\s+-{3,}END \1-{3,}")
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"", "0", "false", "no", "off"})
@@ -131,7 +132,14 @@ class NatsLogin:
         there is no wheel; so the public key is set where nats-py keeps it.
         """
         client._public_nkey = self._public_key
+        if self.uses_tls:
+            _asyncio_log.addFilter(_tells_something)
         return dict(self._options)
+
+
+def _tells_something(record: logging.LogRecord) -> bool:
+    """Keeps out what asyncio says of every TLS connection that nats-py made and the other side closes."""
+    return "eof_received() has no effect when using ssl" not in str(record.msg)
 
 
 def _variable(field: str) -> str:

@@ -7,7 +7,6 @@ import contextlib
 import itertools
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self
@@ -45,22 +44,18 @@ class _Answer:
 
 
 class Inquiry:
-    """One inbox for questions and their answers, and for the messages of a pull consumer.
+    """One inbox for questions and their answers.
 
     Not nats-py's own ``request``: on Python 3.11 that can swallow a cancellation which meets the answer.
 
     Args:
         client: A connection, which stays the caller's.
         patience_s: How long a question is asked again while nobody answers.
-        on_delivery: Called with each message that a consumer delivers to :attr:`data_inbox`, and with each status.
     """
 
-    def __init__(
-        self, client: Client, *, patience_s: float, on_delivery: Callable[[Msg], None] = lambda _: None
-    ) -> None:
+    def __init__(self, client: Client, *, patience_s: float) -> None:
         self.client = client
         self.patience_s = patience_s
-        self._on_delivery = on_delivery
         self._inbox = client.new_inbox()
         self._numbers = itertools.count(1)
         self._answers: dict[str, _Answer] = {}
@@ -80,11 +75,6 @@ class Inquiry:
     ) -> None:
         if self._subscription is not None and self.client.is_connected:
             await self._subscription.unsubscribe()
-
-    @property
-    def data_inbox(self) -> str:
-        """Where a consumer is told to deliver."""
-        return f"{self._inbox}.data"
 
     async def api(self, action: str, body: dict[str, Any]) -> dict[str, Any]:
         """Calls ``$JS.API.<action>`` and returns its answer.
@@ -164,9 +154,6 @@ class Inquiry:
         return answer.messages
 
     async def _on_message(self, message: Msg) -> None:
-        if message.reply.startswith("$JS.ACK.") or message.subject == self.data_inbox:
-            self._on_delivery(message)
-            return
         answer = self._answers.get(message.subject.rpartition(".")[2])
         if answer is not None:
             answer.messages.append(message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from typing import Final
 
 from nats.aio.client import Client
@@ -164,7 +164,11 @@ class _SpanReader:
             "max_bytes": max(_BATCH_BYTES // len(self._cursors), 128 * 1024),
         }
         subject = f"$JS.API.DIRECT.GET.{self._span.stream}"
-        *messages, end = await self.inquiry.ask_all(subject, json.dumps(wish).encode())
+        try:
+            *messages, end = await self.inquiry.ask_all(subject, json.dumps(wish).encode())
+        except HistoryInterrupted:
+            await self._check_stream()  # nobody answers for a stream that was deleted, either
+            raise
         status, pending = _header(end, "Status"), _header(end, _PENDING_HEADER)
         if status not in (_END_OF_BATCH, _NOT_FOUND):
             why = _header(end, "Description") or f"status {status}"
