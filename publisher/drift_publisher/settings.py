@@ -102,6 +102,13 @@ class PublisherSettings(NatsSettings, BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @field_validator("subject_prefix")
+    @classmethod
+    def _is_no_replay(cls, value: str) -> str:
+        if value.startswith("replay"):
+            raise ValueError("a prefix that begins with replay is for replays, which nobody must take for live")
+        return value
+
     @field_validator("rpc_url", "rpc_urls")
     @classmethod
     def _http_urls(cls, value: SecretStr | None) -> SecretStr | None:
