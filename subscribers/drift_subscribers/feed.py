@@ -79,7 +79,7 @@ class DriftFeed(Reads):
     complete; a bus without a publisher is an empty snapshot, and data appears when there is some.
 
     Args:
-        url: NATS server, or several of one cluster.
+        url: NATS server, or several of one cluster, as a list or separated by commas.
         markets: Names to follow; all of them when ``None``.
         kinds: Kinds to follow; all of them when ``None``.
         prefix: The bus's subject prefix.
@@ -130,7 +130,7 @@ class DriftFeed(Reads):
         super().__init__({kind: lane.memory for kind, lane in self._lanes.items()}, Heartbeat(clock))
         self._clock = clock
         self._connection = Connection(
-            [url] if isinstance(url, str) else url,
+            url.split(",") if isinstance(url, str) else url,
             connect_timeout_s=connect_timeout_s,
             ping_interval_s=ping_interval_s,
             inbox_prefix=inbox_prefix,

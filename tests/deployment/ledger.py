@@ -14,7 +14,7 @@ from drift_publisher.bus import Bus
 from drift_schemas import KINDS, MSG_ID_HEADER, REASSERTION_HEADER, Kind, MarketDataEvent, Topology
 from drift_subscribers import DriftFeed, EventStream, Lossless
 
-__all__ = ["Acknowledged", "Witness", "repeated", "stored_changes"]
+__all__ = ["Acknowledged", "Witness", "repeated", "stored_changes", "stored_sequences"]
 
 
 class Acknowledged(list[str]):
@@ -74,6 +74,28 @@ async def stored_changes(url: str, topology: Topology, *, kinds: tuple[Kind, ...
                 headers = message.headers or {}
                 if REASSERTION_HEADER not in headers:
                     found[message.metadata.sequence.stream] = headers[MSG_ID_HEADER]
+        return found
+    finally:
+        await client.close()
+
+
+async def stored_sequences(url: str, topology: Topology) -> set[int]:
+    """Sequences of everything in the stream."""
+    client = await nats.connect(url.split(","))
+    try:
+        pull = await client.jetstream().pull_subscribe(
+            topology.subjects.everything,
+            stream=topology.stream,
+            config=ConsumerConfig(
+                ack_policy=AckPolicy.NONE, deliver_policy=DeliverPolicy.ALL, mem_storage=True, num_replicas=1
+            ),
+        )
+        found: set[int] = set()
+        left = (await pull.consumer_info()).num_pending or 0
+        while left:
+            for message in await pull.fetch(min(left, 500), timeout=30):
+                left = message.metadata.num_pending
+                found.add(message.metadata.sequence.stream)
         return found
     finally:
         await client.close()

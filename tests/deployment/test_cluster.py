@@ -65,7 +65,7 @@ async def test_any_node_and_the_streams_leader_may_be_killed(
         sim.pause_walk()
         await wait_until(lambda: publisher.bus and not publisher.bus.outstanding, 90, "all of them")
         already = set(await stored_changes(cluster.url, TOPOLOGY))
-        feed = await stack.enter_async_context(DriftFeed(cluster.url.split(",")))
+        feed = await stack.enter_async_context(DriftFeed(cluster.url))
         witnesses = [await stack.enter_async_context(Witness(feed, kind)) for kind in KINDS]
         sim.resume_walk()
         for victim in cluster.nodes:

@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, NamedTuple, Self
 
 from drift_bus.nats_server import LocalNatsServer, NatsServerFailed, find_nats_server
 
-__all__ = ["Choice", "ContainerNatsServer", "Wish", "choose", "engine_version", "image_name", "nats_image"]
+__all__ = ["Choice", "ContainerNatsServer", "Wish", "choose", "engine_version", "has_image", "image_name", "nats_image"]
 
 Wish = Literal["auto", "container", "binary"]
 
@@ -60,6 +60,19 @@ def _asked_version() -> str | None:
             return str(engine.version()["Version"])
     except (DockerException, OSError):
         return None
+
+
+def has_image(name: str) -> bool:
+    """The engine holds an image of this name."""
+    import docker
+    from docker.errors import ImageNotFound
+
+    with contextlib.closing(docker.from_env(timeout=30)) as engine:
+        try:
+            engine.images.get(name)
+        except ImageNotFound:
+            return False
+        return True
 
 
 @cache
