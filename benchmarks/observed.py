@@ -59,6 +59,11 @@ async def _watch(publisher: Publisher) -> None:
         await asyncio.sleep(_WATCH_EVERY_S)
 
 
+def _is_change(message: Message) -> bool:
+    """It carries a market's new state: no re-assertion, and no journal of those."""
+    return REASSERTION_HEADER not in message.headers and ".ctl." not in message.subject
+
+
 class _AckedIds:
     """Writes the id of each acknowledged change to a file, so that the process's memory does not grow by it."""
 
@@ -69,7 +74,7 @@ class _AckedIds:
         publisher.bus.submit = self._noted  # type: ignore[method-assign]
 
     def _noted(self, message: Message) -> None:
-        if REASSERTION_HEADER not in message.headers:
+        if _is_change(message):
             identity, stored = message.headers[MSG_ID_HEADER], message.on_stored
 
             def noted() -> None:
@@ -106,7 +111,7 @@ class _Acks:
 
     def _timed_submit(self, message: Message) -> None:
         number = len(self._addresses) - 1
-        if REASSERTION_HEADER not in message.headers and number >= 0:
+        if _is_change(message) and number >= 0:
             stored = message.on_stored
 
             def timed() -> None:

@@ -78,7 +78,7 @@ async def check_stream(nats_url: str, acked_ids: Path, received: Path, opened_ns
     price_prefix = _TOPOLOGY.subjects.everything.removesuffix(">") + "price."
     async for message in _messages(nats_url):
         headers = message.headers or {}
-        if REASSERTION_HEADER in headers or MSG_ID_HEADER not in headers:  # confirms a value, or begins an epoch
+        if REASSERTION_HEADER in headers or _TOPOLOGY.subjects.parse(message.subject) is None:
             continue
         stored[headers[MSG_ID_HEADER]] += 1
         if message.subject.startswith(price_prefix):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Final
 
 from nats.aio.client import Client
 
@@ -18,8 +17,6 @@ from drift_subscribers.history.span import PATIENCE_S, Span, check_reach
 from drift_subscribers.history.timeline import HOLD_NS, TTL_NS, Tick, TickSort, Timeline
 
 __all__ = ["Present", "as_of", "read_ticks"]
-
-_LONGEST_TTL_NS: Final = max(TTL_NS.values())
 
 
 class Present:
@@ -103,7 +100,7 @@ async def read_ticks(
     async with Inquiry(client, patience_s=patience_s) as inquiry:
         index = StreamIndex(inquiry, topology, stream)
         await index.open()
-        first = await index.first_at(begin_ns - _LONGEST_TTL_NS)
+        first = await index.first_at(begin_ns - max(TTL_NS[kind] for kind in wanted.kinds))
         last = index.newest if until_ns is None else await index.first_at(until_ns + HOLD_NS) - 1
         events = replace(wanted, journal=False).subjects(topology.subjects)
         values = await index.last_values(events, first - 1)
