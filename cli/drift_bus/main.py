@@ -409,3 +409,34 @@ def streams(
     from drift_bus.streams import streams as run
 
     return run(nats_url=nats_url, prefix=prefix, everything=everything, as_json=as_json)
+
+
+@app.command(epilog="Example: drift-bus doctor --json")
+def doctor(
+    rpc_url: RpcUrl = None,
+    ws_url: WsUrl = None,
+    source: Source = None,
+    nats_url: NatsUrl = None,
+    markets: Markets = None,
+    cluster: Cluster = None,
+    prefix: Prefix = None,
+    as_json: AsJson = False,
+) -> int:
+    """Look at everything a bus needs, and say what is wrong and what to do.
+
+    Settings, RPC endpoints, NATS server, rights, streams and buckets, publisher, clocks, room; and a canary goes the
+    whole way. It writes nothing but that. With --json each finding is one object a line. The status is 0 where nothing
+    failed, else 1.
+    """
+    from drift_bus.doctor import doctor as run
+
+    flags = {
+        "rpc_url": rpc_url,
+        "ws_url": ws_url,
+        "source": source,
+        "nats_url": nats_url,
+        "markets": markets,
+        "cluster": cluster,
+        "subject_prefix": prefix,
+    }
+    return run(flags=flags, as_json=as_json)

@@ -11,6 +11,7 @@ from nats.errors import Error as NatsError
 
 from drift_publisher.errors import NatsUnavailable, TopologyConflict
 from drift_schemas import Topology
+from drift_schemas.topology import differing_fields
 
 __all__ = ["ensure_topology"]
 
@@ -48,7 +49,7 @@ async def _ensure(nats: Client, wanted: dict[str, Any]) -> bool:
         _log.info("created stream %s", name)
         return True
     found = answer["config"]
-    changed = sorted(key for key, value in wanted.items() if not _same(value, found.get(key)))
+    changed = differing_fields(wanted, found)
     if changed:
         await _accept(nats, "UPDATE", {**found, **wanted}, changed)
         _log.warning("stream %s: changed %s", name, ", ".join(changed))
@@ -78,16 +79,3 @@ async def _request(nats: Client, action: str, body: dict[str, Any]) -> dict[str,
         ) from None
     answer: dict[str, Any] = json.loads(reply.data)
     return answer
-
-
-def _same(wanted: Any, found: Any) -> bool:
-    """Compares what we ask for; the server adds defaults of its own, which are not ours to judge."""
-    if isinstance(wanted, dict):
-        return isinstance(found, dict) and all(_same(value, found.get(key)) for key, value in wanted.items())
-    if isinstance(wanted, list):
-        return (
-            isinstance(found, list)
-            and len(wanted) == len(found)
-            and all(_same(*pair) for pair in zip(wanted, found, strict=True))
-        )
-    return bool(wanted == found) or (not wanted and not found)

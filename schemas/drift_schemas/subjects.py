@@ -71,6 +71,11 @@ class Subjects:
         return f"{self.prefix}.ctl.confirmed"
 
     @property
+    def canary(self) -> str:
+        """The stored subject of ``drift-bus doctor``: whether what is published gets through. No engine reads it."""
+        return f"{self.prefix}.ctl.canary"
+
+    @property
     def everything(self) -> str:
         """Wildcard over every public subject."""
         return f"{self.prefix}.>"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from drift_schemas.codec import MAX_MESSAGE_BYTES
 from drift_schemas.subjects import KINDS, Kind, Subjects
 
-__all__ = ["BUCKET_TTL_S", "Topology", "bucket_ttl_s", "reassert_every_s"]
+__all__ = ["BUCKET_TTL_S", "Topology", "bucket_ttl_s", "differing_fields", "reassert_every_s"]
 
 BUCKET_TTL_S: Final[dict[Kind, int]] = {"funding": 30, "price": 10, "market": 60, "spot": 60}
 """How long a key outlives its last confirmation, in seconds, by kind."""
@@ -25,6 +26,26 @@ def bucket_ttl_s(kind: Kind) -> int:
 def reassert_every_s(kind: Kind) -> float:
     """How often the publisher confirms an unchanged value, in seconds: a third of the TTL."""
     return BUCKET_TTL_S[kind] / 3
+
+
+def differing_fields(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """Names the fields of a stream's configuration that are not as wanted.
+
+    Only what we ask for is compared; the server adds defaults of its own, which are not ours to judge.
+    """
+    return sorted(key for key, value in wanted.items() if not _same(value, found.get(key)))
+
+
+def _same(wanted: Any, found: Any) -> bool:
+    if isinstance(wanted, Mapping):
+        return isinstance(found, Mapping) and not differing_fields(wanted, found)
+    if isinstance(wanted, list):
+        return (
+            isinstance(found, list)
+            and len(wanted) == len(found)
+            and all(_same(*pair) for pair in zip(wanted, found, strict=True))
+        )
+    return bool(wanted == found) or (not wanted and not found)
 
 
 @dataclass(frozen=True, slots=True)
