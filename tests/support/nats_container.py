@@ -27,12 +27,9 @@ _DOCKERFILE: Final = """\
 FROM scratch
 COPY nats-server /nats-server
 VOLUME /data
-EXPOSE 4222
 ENTRYPOINT ["/nats-server"]
 """
-_PORT: Final = 4222
 _START_TIMEOUT_S: Final = 60
-_PORTS_TRIED: Final = 5
 
 
 class Choice(NamedTuple):
@@ -118,9 +115,10 @@ def nats_image() -> str:
 
 
 class ContainerNatsServer(LocalNatsServer):
-    """One nats-server in a container of its own, on a fixed port of the loopback interface.
+    """One nats-server in a container of its own, on a fixed port of the machine's loopback interface.
 
-    Killed, frozen and started again by the engine; its store outlives that, for it belongs to the container.
+    Killed, frozen and started again by the engine; its store outlives that, for it belongs to the container. It uses
+    the machine's network, so that the port of a killed server refuses connections: the engine's proxy would not.
     """
 
     def __init__(self) -> None:
@@ -167,10 +165,15 @@ class ContainerNatsServer(LocalNatsServer):
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
                 while not await _answers(self._port):
-                    await asyncio.sleep(0.005)
+                    if not self.running:
+                        raise NatsServerFailed(
+                            f"nats-server could not start on port {self._port}: {self._last_words()}"
+                        )
+                    await asyncio.sleep(0.01)
         except TimeoutError:
-            words = self._container.get_wrapped_container().logs(tail=1).decode(errors="replace")
-            raise NatsServerFailed(f"nats-server was not ready within {_START_TIMEOUT_S} s: {words}") from None
+            raise NatsServerFailed(
+                f"nats-server was not ready within {_START_TIMEOUT_S} s: {self._last_words()}"
+            ) from None
 
     async def stop(self, *, timeout_s: float = 10.0) -> None:
         """Ends the server cleanly; the engine kills it when it does not go within ``timeout_s``."""
@@ -196,22 +199,16 @@ class ContainerNatsServer(LocalNatsServer):
             wrapped.kill(signal=number.name)
 
     def _start(self) -> None:
-        from docker.errors import APIError
-
         if self._container is not None:
             self._container.get_wrapped_container().start()
             return
-        for tries_left in reversed(range(_PORTS_TRIED)):
-            self._port = _free_port()
-            self._container = _new_container(self._port)
-            try:
-                self._container.start()
-            except APIError:  # somebody else took the port meanwhile
-                self._remove()
-                if not tries_left:
-                    raise
-            else:
-                return
+        self._port = _free_port()
+        self._container = _new_container(self._port)
+        self._container.start()
+
+    def _last_words(self) -> str:
+        words: bytes = self._container.get_wrapped_container().logs(tail=1)
+        return words.decode(errors="replace").strip()
 
     def _kill(self) -> None:
         if self.running:
@@ -229,9 +226,11 @@ def _new_container(port: int) -> Any:
     from testcontainers.core.container import DockerContainer
 
     testcontainers_config.ryuk_disabled = True  # its image would have to be pulled; each test removes its own
-    container = DockerContainer(nats_image()).with_command("--jetstream --store_dir /data")
-    container.ports[_PORT] = ("127.0.0.1", port)
-    return container
+    return (
+        DockerContainer(nats_image())
+        .with_kwargs(network_mode="host")
+        .with_command(f"--jetstream --store_dir /data --addr 127.0.0.1 --port {port}")
+    )
 
 
 def _free_port() -> int:
