@@ -16,7 +16,21 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from benchmarks import acks, decode, engines, latency, memory, outages, reads, recovery, slow, soak, start, throughput
+from benchmarks import (
+    acks,
+    cluster,
+    decode,
+    engines,
+    latency,
+    memory,
+    outages,
+    reads,
+    recovery,
+    slow,
+    soak,
+    start,
+    throughput,
+)
 from benchmarks.processes import WorkerFailed
 from benchmarks.table import Progress, Report, show
 
@@ -33,6 +47,7 @@ _BENCHES: Final[dict[str, tuple[_Measure, str]]] = {
     "reads": (reads.measure, "what one sync read takes"),
     "slow": (slow.measure, "a fast engine's latency, alone and beside one that takes an event a second"),
     "outages": (outages.measure, "server killed or frozen, network gone: recovery of an engine, and what it lost"),
+    "cluster": (cluster.measure, "three nats-servers, each killed under load: pauses, and what was lost"),
     "recovery": (recovery.measure, "each fault: noticed when, right again when, what the node was asked"),
     "start": (start.measure, "first data in a new engine, and from a new publisher"),
 }
