@@ -11,6 +11,7 @@ from drift_schemas import (
     REASSERTION_HEADER,
     SEQUENCE_HEADER,
     STREAM_HEADER,
+    SUBJECT_HEADER,
     Kind,
     MalformedMessage,
     MarketDataEvent,
@@ -77,13 +78,16 @@ class Inspector:
         """Reads the place in the stream.
 
         Raises:
-            Refused: no subject of ours, or the message did not come out of our stream.
+            Refused: no subject of ours, or the message did not come out of our stream, or was stored under another
+                subject: whoever may ask the stream can have it answer onto a market's.
         """
         parsed = self._subjects.parse(subject)
         if parsed is None:
             raise Refused("wrong subject", f"{subject!r} is no market's subject")
         if headers is None or headers.get(STREAM_HEADER) != self._stream:
             raise Refused("not stored", f"a message on {subject} is not out of the stream {self._stream}")
+        if headers.get(SUBJECT_HEADER, subject) != subject:
+            raise Refused("wrong subject", f"a message on {subject} was stored under {headers[SUBJECT_HEADER]}")
         try:
             sequence = int(headers[SEQUENCE_HEADER])
             previous = int(headers.get(LAST_SEQUENCE_HEADER, "0"))

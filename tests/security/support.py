@@ -93,7 +93,7 @@ class Guarded:
         """What the role's settings file says."""
         return NatsAccess.from_environment(self.environment(role))
 
-    def environment(self, role: str) -> dict[str, str]:
+    def environment(self, role: str) -> dict[str, Any]:
         """The role's settings, with the port that the server really has."""
         lines = self.written.settings[role].read_text().splitlines()
         settings = dict(line.split("=", 1) for line in lines)

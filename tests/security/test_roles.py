@@ -91,14 +91,16 @@ async def test_replays_commands(guarded: Guarded, tmp_path: Path) -> None:
             await bus.change(price_event("SOL-PERP", number))
         told = await drift_bus("replay", "--json", **replay)
         assert [event["oracle_price"] for event in told.objects] == [1, 2, 3], told.stderr
-        exported = await drift_bus("export", "-o", str(tmp_path / "prices.parquet"), **replay)
+        exported = await drift_bus("export", str(tmp_path / "history"), **replay)
         assert exported.status == 0, exported.stderr
         before = await guarded.streams()
         onto = await drift_bus("replay", "--onto", "lab", "--speed", "max", **replay)
         assert onto.status == 0, onto.stderr
         assert await guarded.streams() == before
+        of_replay = await drift_bus("streams", "--prefix", "replay.lab", "--json", **replay)
+        assert "REPLAY_LAB" in {stream["stream"] for stream in of_replay.objects}, of_replay.stderr
     async with guarded.login("replay") as login:
-        names = (await login.ask("$JS.API.STREAM.NAMES"))["streams"]
+        names = (await login.ask("$JS.API.STREAM.NAMES"))["streams"]  # of its own account
         assert "REPLAY_LAB" in names
         assert "DRIFT" not in names
 

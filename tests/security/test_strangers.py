@@ -63,7 +63,7 @@ async def test_a_stranger_is_refused_everywhere(
     )
     with pytest.raises(PublisherError, match=REFUSED):
         await Publisher(settings).run(asyncio.Event())
-    environment = {**guarded.environment("engine"), "DRIFT_BUS_NATS_NKEY_SEED_FILE": access.nkey_seed_file or ""}
+    environment = guarded.environment("engine") | {"DRIFT_BUS_NATS_NKEY_SEED_FILE": access.nkey_seed_file or ""}
     for command in (["watch"], ["snapshot"], ["publish", "--rpc-url", sim.http_url]):
         told = await drift_bus(*command, **environment)
         assert told.status == 1
@@ -97,7 +97,7 @@ async def test_a_server_with_another_ca_is_not_believed(guarded: Guarded, tmp_pa
     with pytest.raises(CannotConnect, match=UNTRUSTED):
         async with DriftFeed(guarded.url, access=access, connect_timeout_s=10):
             pass
-    environment = {**guarded.environment("engine"), "DRIFT_BUS_NATS_TLS_CA": access.tls_ca or ""}
+    environment = guarded.environment("engine") | {"DRIFT_BUS_NATS_TLS_CA": access.tls_ca or ""}
     for command in (["watch"], ["publish", "--rpc-url", sim.http_url]):
         told = await drift_bus(*command, **environment)
         assert told.status == 1
@@ -119,7 +119,7 @@ async def test_a_server_that_poses_without_tls_is_not_believed(guarded: Guarded)
         with pytest.raises(CannotConnect, match=NO_TLS):
             async with DriftFeed(impostor.url, access=guarded.access("engine"), connect_timeout_s=10):
                 pass
-        environment = {**guarded.environment("engine"), "DRIFT_BUS_NATS_URL": impostor.url}
+        environment = guarded.environment("engine") | {"DRIFT_BUS_NATS_URL": impostor.url}
         told = await drift_bus("watch", **environment)
         assert told.status == 1
         assert NO_TLS in told.complaint

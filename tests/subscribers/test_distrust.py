@@ -83,6 +83,20 @@ async def test_what_did_not_pass_the_stream_is_refused(bus: BusWriter, nats_serv
         assert feed.price("SOL-PERP") is None
 
 
+async def test_an_answer_of_the_stream_on_another_markets_subject_is_refused(
+    bus: BusWriter, nats_server: LocalNatsServer
+) -> None:
+    """Taken for its place in the stream, it would hide what comes after on that subject."""
+    await bus.change(GOOD)
+    async with DriftFeed(nats_server.url) as feed:
+        await bus.change(price_event("BTC-PERP", 9))
+        wish = b'{"last_by_subj":"drift.price.BTC-PERP"}'
+        await bus.client.publish("$JS.API.DIRECT.GET.DRIFT", wish, reply="drift.price.SOL-PERP")
+        await wait_until(lambda: feed.statistics().refused == {"wrong subject": 1})
+        await bus.change(price_event("SOL-PERP", 2))
+        await wait_until(lambda: (price := feed.price("SOL-PERP")) and price.oracle_price == 2)
+
+
 async def test_a_forged_place_far_ahead_stops_a_market_only_for_a_moment(
     bus: BusWriter, nats_server: LocalNatsServer
 ) -> None:
