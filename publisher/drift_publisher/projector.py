@@ -114,11 +114,13 @@ class Projector:
         except InvalidMarketName as refused:
             self._unnameable.add(market.name)
             self._store.refused["market name"] += 1
-            _log.warning("%s market %d is not published: %s", key.type, key.market_index, refused)
+            fields = {"market": f"{key.type} {key.market_index}"}
+            _log.warning("%s market %d is not published: %s", key.type, key.market_index, refused, extra=fields)
         except (ArithmeticError, LookupError, ValueError):
             self._store.refused["projection"] += 1
             if self._store.refused["projection"] == 1:
-                _log.exception("%s cannot be projected; the other markets go on", market.name)
+                where = {"market": market.name, "epoch": self.epoch}
+                _log.exception("%s cannot be projected; the other markets go on", market.name, extra=where)
 
     def _project(
         self, market: PerpMarket | SpotMarket, kinds: Iterable[Kind], origin: Origin
