@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
@@ -24,7 +25,7 @@ from drift_bus.settings import CommandSettings
 __all__ = ["doctor"]
 
 _MARKS: Final = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "red"), "skipped": ("–", "dim")}
-_WIDTH: Final = 26
+_WIDTH: Final = 28
 
 
 def doctor(*, flags: Mapping[str, str | None], as_json: bool) -> int:
@@ -32,6 +33,7 @@ def doctor(*, flags: Mapping[str, str | None], as_json: bool) -> int:
     given = {name: value for name, value in flags.items() if value is not None}
     settings = CommandSettings.load(**given)
     printer = _Printer(as_json=as_json)
+    logging.basicConfig(handlers=[logging.NullHandler()], force=True)  # what libraries log, the findings say
 
     async def run(stop: asyncio.Event) -> int:
         try:

@@ -131,18 +131,16 @@ def publish(
     cluster: Cluster = None,
     prefix: Prefix = None,
     capture_into: CaptureInto = None,
-    log_level: Level = "info",
-    log_format: LogFormat = "console",
+    log_level: Level = None,
+    log_format: LogFormat = None,
     until_stdin_closes: Lifeline = False,
 ) -> int:
     """Run the publisher alone: one connection to Solana, every change onto the bus.
 
     Ctrl-C or SIGTERM stops it cleanly, with status 0. Logs go to stderr.
     """
-    from drift_bus.logs import configure_logs
     from drift_bus.publish import publish as run
 
-    configure_logs(level=log_level, log_format=log_format)
     flags = {
         "rpc_url": rpc_url,
         "ws_url": ws_url,
@@ -152,6 +150,8 @@ def publish(
         "subject_prefix": prefix,
         "source": source,
         "capture": capture_into,
+        "log_level": log_level,
+        "log_format": log_format,
     }
     return run(flags=flags, until_stdin_closes=until_stdin_closes)
 

@@ -146,8 +146,14 @@ At = Annotated[
     typer.Option("--at", metavar="TIME", help="As of then: 2026-11-21T08:00:00Z, an epoch, or -2h. Default: now."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
-Level = Annotated[LevelName, typer.Option("--log-level", help="How much goes to stderr.")]
-LogFormat = Annotated[LogFormatName, typer.Option("--log-format", help="Logs for people or for machines.")]
+Level = Annotated[
+    LevelName | None,
+    typer.Option("--log-level", help="How much goes to stderr. [DRIFT_BUS_LOG_LEVEL; default info]"),
+]
+LogFormat = Annotated[
+    LogFormatName | None,
+    typer.Option("--log-format", help="Logs for people or for machines. [DRIFT_BUS_LOG_FORMAT; default console]"),
+]
 Lifeline = Annotated[
     bool,
     typer.Option("--until-stdin-closes", hidden=True, help="Also stop when stdin ends: the parent is gone."),

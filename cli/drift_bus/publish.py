@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from drift_bus.connection import connected
 from drift_bus.errors import CommandError, UsageProblem, first_cause
+from drift_bus.logs import configure_logs, log_with
 from drift_bus.runtime import Stopped, also_stopped_by_stdin, interrupted_by, run_until_stopped
 from drift_bus.settings import CommandSettings
 
@@ -35,6 +36,7 @@ def publish(*, flags: Mapping[str, str | None], until_stdin_closes: bool) -> int
     settings = CommandSettings.load(**flags)
     if not settings.has_endpoint:
         raise UsageProblem(NO_RPC_URL)
+    configure_logs(level=settings.log_level, log_format=settings.log_format)
 
     async def run(stop: asyncio.Event) -> int:
         async with also_stopped_by_stdin(stop, wanted=until_stdin_closes):
@@ -65,6 +67,7 @@ async def _publish(settings: CommandSettings, stop: asyncio.Event) -> None:
                 subject_prefix=settings.subject_prefix,
             )
         )
+        log_with(publisher.health.log_context)
         async with contextlib.AsyncExitStack() as parts:
             file = parts.enter_context(_capture_file(settings)) if settings.capture else None
             await _run(publisher, stop, file)

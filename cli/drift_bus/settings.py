@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
@@ -36,6 +36,8 @@ class CommandSettings(NatsSettings, BaseSettings):
         cluster: What the data is called: ``mainnet-beta``, ``devnet``, ``simulated``.
         markets: Names, separated by commas; empty means all.
         capture: File into which a publisher also captures what it is told.
+        log_level: How much a publisher logs.
+        log_format: For people (``console``) or machines (``json``).
     """
 
     model_config = SettingsConfigDict(
@@ -55,6 +57,8 @@ class CommandSettings(NatsSettings, BaseSettings):
     cluster: str | None = None
     markets: str | None = None
     capture: str | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] = "console"
 
     @classmethod
     def load(cls, **flags: str | None) -> Self:

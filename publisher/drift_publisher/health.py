@@ -92,6 +92,11 @@ class Health:
         if self.initialized_in_s is None:
             self.initialized_in_s = time.monotonic() - self.began_at
 
+    def log_context(self) -> dict[str, int]:
+        """What every log line may carry: ``slot`` and ``epoch``, once they are known."""
+        slot = self.chain.status.slot if self.chain else 0
+        return {name: value for name, value in (("slot", slot), ("epoch", self.epoch())) if value}
+
     def readiness(self) -> Readiness:
         """Judges everything as it is now."""
         reasons, markets = tuple(self._reasons()), self._faults_of_markets()

@@ -112,7 +112,9 @@ class AccountStore:
         self.refused[refused.reason] += 1
         if (address, refused.reason) not in self._reported:
             self._reported.add((address, refused.reason))
-            _log.warning("account %s (%s): refused, %s: %s", address, self._role(address), refused.reason, refused)
+            role = self._role(address)
+            fields = {"account": address, "reason": refused.reason, "market": self._market_names(address)}
+            _log.warning("account %s (%s): refused, %s: %s", address, role, refused.reason, refused, extra=fields)
 
     def oracle(self, market: PerpMarket | SpotMarket) -> OraclePrice | None:
         """The market's oracle reading; ``None`` where its account is missing or was refused."""
@@ -266,8 +268,13 @@ class AccountStore:
         return _NOTHING
 
     def _role(self, address: str) -> str:
-        users = [market.name for key in sorted(self._users.get(address, ())) if (market := self.market(key))]
-        return f"oracle of {', '.join(users)}" if users else self.profile.name
+        return f"oracle of {self._market_names(address)}" if self._users.get(address) else self.profile.name
+
+    def _market_names(self, address: str) -> str:
+        """The markets whose account or oracle it is."""
+        if users := self._users.get(address):
+            return ", ".join(market.name for key in sorted(users) if (market := self.market(key)))
+        return ", ".join(market.name for market in self.markets() if market.pubkey == address)
 
 
 def _versioned(update: AccountUpdate) -> Versioned:

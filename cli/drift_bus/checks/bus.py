@@ -91,12 +91,13 @@ async def _server(server: str, link: Link) -> Finding:
     began = time.monotonic()
     await link.client.flush()
     ping_ms = (time.monotonic() - began) * 1000
-    version = link.client.connected_server_version
+    found = link.client.connected_server_version
+    version = f"{found.major}.{found.minor}.{found.patch}"
     said = f"{redact(server)}: nats-server {version}, ping {ping_ms:.1f} ms"
-    if (version.major, version.minor) < _OLDEST:
+    if (found.major, found.minor) < _OLDEST:
         needed = ".".join(map(str, _OLDEST))
         return failed("", said, f"update it: message TTLs and batched direct gets need {needed} or later")
-    return ok("", said, version=str(version), ping_ms=round(ping_ms, 2))
+    return ok("", said, version=version, ping_ms=round(ping_ms, 2))
 
 
 async def _jetstream(link: Link) -> Finding:

@@ -22,7 +22,6 @@ __all__ = ["examine_configuration", "publisher_settings"]
 _PREFIX: Final = "DRIFT_BUS_"
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _FILES: Final = ("nats_creds", "nats_nkey_seed_file", "nats_tls_key")
-_ELSEWHERE: Final = frozenset({"LOG_LEVEL", "LOG_FORMAT"})
 
 
 def examine_configuration(settings: CommandSettings, flags: dict[str, str | None]) -> Iterator[Finding]:
@@ -86,7 +85,7 @@ def _known_names(settings: CommandSettings) -> set[str]:
         names |= set(PublisherSettings.model_fields)
     except ImportError:
         pass
-    return {name.upper() for name in names} | _ELSEWHERE
+    return {name.upper() for name in names}
 
 
 def _is_ours(name: str) -> bool:

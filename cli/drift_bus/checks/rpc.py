@@ -14,8 +14,10 @@ from drift_bus.redaction import redact
 
 if TYPE_CHECKING:
     from drift_publisher import PublisherSettings
+    from drift_publisher.accounts import State
     from drift_publisher.endpoints import Endpoint
     from drift_publisher.rpc import RpcClient
+    from drift_publisher.source import AccountUpdate
 
 __all__ = ["examine_rpc"]
 
@@ -115,7 +117,7 @@ class _Examiner:
             return failed("", f"{self._name} stood still at slot {first} for {_STEP_S:g} s", _WATCHED)
         [clock] = await self._rpc.accounts([CLOCK_SYSVAR])
         if clock.data is None or len(clock.data) < _UNIX_TIME_AT + 8:
-            return skipped("", f"{self._name} shows no clock account, so its time cannot be told")
+            return ok("", f"slots of {self._name} go on; it shows no clock account", slot=newest)
         behind_s = time.time() - struct.unpack_from("<q", clock.data, _UNIX_TIME_AT)[0]
         figures = {"slot": newest, "behind_s": round(behind_s, 1)}
         side = "behind" if behind_s > 0 else "ahead of"
@@ -165,18 +167,16 @@ class _Examiner:
             reasons = ", ".join(store.refused)
             what = f"the State account of {profile.name} is not what it should be ({reasons})"
             return failed("", what, "the program has changed: update drift-bus before you trust a number")
-        indexes = range(store.state.number_of_markets)
-        addresses = [profile.perp_market_address(index) for index in indexes]
-        addresses += [profile.spot_market_address(index) for index in range(store.state.number_of_spot_markets)]
-        for update in await self._rpc.accounts(addresses):
+        markets = await self._markets(store.state)
+        for update in markets:
             store.apply(update)
         for update in await self._rpc.accounts(store.oracles()):
             store.apply(update)
         stale = [market.name for market in store.markets() if store.oracle(market) is None]
         counted = f"{len(store.perp_markets)} perp and {len(store.spot_markets)} spot markets"
-        missing = len(addresses) - len(store.market_keys())
-        if missing:
-            what = f"{counted} can be read, {missing} cannot ({_counts(store.refused)})"
+        unread = len(markets) - len(store.market_keys())
+        if unread or not markets:
+            what = f"{counted} can be read, {unread} cannot ({_counts(store.refused) or 'there is none'})"
             return failed("", what, "the layout has changed: update drift-bus; the others are published")
         unknown = sorted(set(self._settings.markets) - store.seen_names)
         if unknown:
@@ -184,7 +184,15 @@ class _Examiner:
         if stale:
             what = f"{counted} can be read; no price for {', '.join(stale[:8])}{' …' if len(stale) > 8 else ''}"
             return warning("", what, "their oracle accounts are missing or refused: engines see oracle_price None")
-        return ok("", f"{profile.name}: {counted}, each with its oracle", markets=len(addresses))
+        return ok("", f"{profile.name}: {counted}, each with its oracle", markets=len(markets))
+
+    async def _markets(self, state: State) -> list[AccountUpdate]:
+        """The markets by their indexes, of which some are not taken."""
+        from drift_publisher.profiles import DRIFT_V2
+
+        addresses = [DRIFT_V2.perp_market_address(index) for index in range(state.number_of_markets)]
+        addresses += [DRIFT_V2.spot_market_address(index) for index in range(state.number_of_spot_markets)]
+        return [update for update in await self._rpc.accounts(addresses) if update.data is not None]
 
 
 def _counts(refused: dict[str, int]) -> str:
