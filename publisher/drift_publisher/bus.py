@@ -58,6 +58,31 @@ class Bus:
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._reported: set[str] = set()
+        self._fence: dict[str, str] = {}
+        self._is_held = False
+        self._reign = 0
+
+    def lead(self, fence: dict[str, str]) -> None:
+        """From now on every message carries these headers, by which the stream knows who may write."""
+        self._fence = fence
+
+    def abandon(self) -> None:
+        """Drops everything that is not acknowledged: it is not ours to send any more."""
+        self._reign += 1
+        self._outbox.clear()
+        for lane in self._by_number:
+            lane.clear()
+        self._settled.set()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Sends nothing inside the ``with``; what is submitted waits."""
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._is_held = False
+            self._wake.set()
 
     @property
     def outstanding(self) -> int:
@@ -101,7 +126,8 @@ class Bus:
         while self.outstanding and (left_s := deadline - time.monotonic()) > 0:
             self._settled.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._settled.wait(), left_s)
+                async with asyncio.timeout(left_s):
+                    await self._settled.wait()
         return not self.outstanding
 
     def _advance(self, lane: Lane) -> None:
@@ -115,7 +141,7 @@ class Bus:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._outbox and self._nats.is_connected:
+            while self._outbox and self._nats.is_connected and not self._is_held:
                 await self._nats.send(b"".join(self._next_frames()))
 
     def _next_frames(self) -> Iterator[bytes]:
@@ -131,7 +157,7 @@ class Bus:
                 self._give_up(lane, "refused")
             else:
                 reply = f"{self._inbox}.{lane.number}.{lane.note_sent(message, now)}"
-                yield hpub(message.subject, reply, message.headers, message.payload)
+                yield hpub(message.subject, reply, message.headers | self._fence, message.payload)
 
     def _on_ack(self, sent_as: bytes, data: bytes, status: str | None) -> None:
         number, _, serial = sent_as.partition(b".")
@@ -188,11 +214,14 @@ class Bus:
             self._give_up(lane, "superseded")
 
     async def _send_again(self, lane: Lane, message: Message, sent_at: float) -> None:
+        reign = self._reign
+
         def is_pointless(_: object) -> bool:
             task = asyncio.current_task()
             # on Python 3.11 a request can swallow its cancellation; the task still knows of it
             is_cancelled = task is not None and task.cancelling() > 0
-            return is_cancelled or lane.waiting is not None or time.monotonic() > message.expires_at
+            is_over = reign != self._reign
+            return is_cancelled or is_over or lane.waiting is not None or time.monotonic() > message.expires_at
 
         outcome: Ack | None = None
         try:
@@ -204,6 +233,8 @@ class Bus:
                     outcome = await self._ask(message)
         except _NotStored as last:
             self._report(f"{message.subject}: given up: {last}")
+        if reign != self._reign:
+            return
         lane.is_retrying = False
         if outcome is None:
             self._give_up(lane, "superseded" if lane.waiting is not None else "stale")
@@ -217,7 +248,7 @@ class Bus:
             raise _NotStored("it is stale")
         try:
             reply = await self._nats.request(
-                message.subject, message.payload, timeout=_ACK_TIMEOUT_S, headers=message.headers
+                message.subject, message.payload, timeout=_ACK_TIMEOUT_S, headers=message.headers | self._fence
             )
         except NatsError as error:
             raise _NotStored(f"{type(error).__name__}: {error}") from None

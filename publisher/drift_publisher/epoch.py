@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Final
+from typing import Final, NamedTuple
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -12,10 +12,24 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 from drift_publisher.errors import NatsUnavailable
 from drift_schemas import SEQUENCE_HEADER, TTL_HEADER, Topology
 
-__all__ = ["claim_epoch"]
+__all__ = ["Term", "claim_epoch", "rewrite_epoch"]
 
 _TIMEOUT_S: Final = 5.0
 _WRONG_SEQUENCE: Final = 10071
+
+
+class Term(NamedTuple):
+    """One publisher's time as the leader.
+
+    Attributes:
+        epoch: Its number; every term has a higher one than those before.
+        sequence: Where the epoch stands in the stream.
+        fence: Headers that make the stream refuse a message once the epoch has moved on.
+    """
+
+    epoch: int
+    sequence: int
+    fence: dict[str, str]
 
 
 class _Overtaken(RuntimeError):
@@ -28,8 +42,8 @@ class _Overtaken(RuntimeError):
     wait=wait_random_exponential(multiplier=0.05, max=1.0),
     reraise=True,
 )
-async def claim_epoch(nats: Client, topology: Topology, *, above: int = 0) -> int:
-    """Writes the next epoch and returns it; two publishers never get the same one.
+async def claim_epoch(nats: Client, topology: Topology, *, above: int = 0) -> Term:
+    """Writes the next epoch; two publishers never get the same one.
 
     Args:
         nats: A connection that may write to the stream.
@@ -39,26 +53,50 @@ async def claim_epoch(nats: Client, topology: Topology, *, above: int = 0) -> in
     Raises:
         NatsUnavailable: the stream does not answer.
     """
-    subject = topology.subjects.epoch
     try:
-        found = await nats.request(f"$JS.API.DIRECT.GET.{topology.stream}.{subject}", b"", timeout=_TIMEOUT_S)
-        headers = found.headers or {}
-        sequence, epoch = int(headers.get(SEQUENCE_HEADER, 0)), max(above, int(found.data or 0)) + 1
-        reply = await nats.request(
-            f"in.{subject}",
-            str(epoch).encode(),
-            timeout=_TIMEOUT_S,
-            headers={
-                TTL_HEADER: "never",
-                "Nats-Expected-Last-Subject-Sequence": str(sequence),
-                "Nats-Expected-Last-Subject-Sequence-Subject": subject,
-            },
+        found = await nats.request(
+            f"$JS.API.DIRECT.GET.{topology.stream}.{topology.subjects.epoch}", b"", timeout=_TIMEOUT_S
         )
     except NatsError as error:
-        raise NatsUnavailable(f"the stream {topology.stream} does not answer ({type(error).__name__})") from None
-    failure = json.loads(reply.data).get("error")
+        raise _no_answer(topology, error) from None
+    sequence = int((found.headers or {}).get(SEQUENCE_HEADER, 0))
+    return await _write(nats, topology, max(above, int(found.data or 0)) + 1, sequence)
+
+
+async def rewrite_epoch(nats: Client, topology: Topology, term: Term) -> Term:
+    """Writes the same epoch once more, so that the stream's size limit never reaches it.
+
+    Raises:
+        NatsUnavailable: the stream does not answer, or the epoch has moved on.
+    """
+    try:
+        return await _write(nats, topology, term.epoch, term.sequence)
+    except _Overtaken:
+        raise NatsUnavailable("the epoch has moved on") from None
+
+
+async def _write(nats: Client, topology: Topology, epoch: int, expected: int) -> Term:
+    subject = topology.subjects.epoch
+    headers = {TTL_HEADER: "never", **_fence(subject, expected)}
+    try:
+        reply = await nats.request(f"in.{subject}", str(epoch).encode(), timeout=_TIMEOUT_S, headers=headers)
+    except NatsError as error:
+        raise _no_answer(topology, error) from None
+    answer = json.loads(reply.data)
+    failure = answer.get("error")
     if failure is None:
-        return epoch
+        return Term(epoch, answer["seq"], _fence(subject, answer["seq"]))
     if failure.get("err_code") == _WRONG_SEQUENCE:
         raise _Overtaken
     raise NatsUnavailable(f"the stream {topology.stream} refuses the epoch: {failure.get('description')}")
+
+
+def _fence(subject: str, sequence: int) -> dict[str, str]:
+    return {
+        "Nats-Expected-Last-Subject-Sequence": str(sequence),
+        "Nats-Expected-Last-Subject-Sequence-Subject": subject,
+    }
+
+
+def _no_answer(topology: Topology, error: NatsError) -> NatsUnavailable:
+    return NatsUnavailable(f"the stream {topology.stream} does not answer ({type(error).__name__})")

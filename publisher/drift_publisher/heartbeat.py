@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from collections import Counter
 from typing import Final
@@ -13,7 +14,7 @@ from nats.errors import Error as NatsError
 
 from drift_publisher.bus import Bus
 from drift_publisher.chain import Chain
-from drift_publisher.projector import Projector
+from drift_publisher.leadership import Leadership
 from drift_schemas import CONTENT_TYPE, SCHEMA_HEADER, StatusEvent, Topology, encode, schema_of
 
 __all__ = ["Heartbeat"]
@@ -23,21 +24,23 @@ _EVERY_S: Final = 1.0
 
 
 class Heartbeat:
-    """Publishes a :class:`StatusEvent` on the status subject, core NATS only."""
+    """Publishes a :class:`StatusEvent`, core NATS only: the leader's on the status subject, a standby's on its own."""
 
     def __init__(
         self,
         nats: Client,
         topology: Topology,
         publisher_id: str,
-        projector: Projector,
+        leadership: Leadership,
+        cluster: str,
         chain: Chain,
         bus: Bus,
     ) -> None:
         self._nats = nats
-        self._subject = topology.subjects.status
+        self._subjects = topology.subjects
         self._publisher_id = publisher_id
-        self._projector = projector
+        self._leadership = leadership
+        self._cluster = cluster
         self._chain = chain
         self._bus = bus
         self._started_at_ns = time.time_ns()
@@ -48,10 +51,13 @@ class Heartbeat:
         while True:
             if self._nats.is_connected:
                 try:
-                    await self._nats.publish(self._subject, encode(self.status()), headers=headers)
+                    await self._nats.publish(self._subject(), encode(self.status()), headers=headers)
                 except NatsError as error:
                     _log.debug("heartbeat left out: %s", type(error).__name__)
             await asyncio.sleep(_EVERY_S)
+
+    def _subject(self) -> str:
+        return self._subjects.status if self._leadership.is_leading else self._subjects.standby(self._publisher_id)
 
     def status(self) -> StatusEvent:
         """The state of things now."""
@@ -61,11 +67,14 @@ class Heartbeat:
         requests = sum((one.requests for one in traffic), Counter[str]())
         return StatusEvent(
             program=self._chain.profile.name,
-            cluster=self._projector.cluster,
-            epoch=self._projector.epoch,
+            cluster=self._cluster,
+            epoch=self._leadership.epoch,
             slot=source.slot,
             published_at_ns=time.time_ns(),
             publisher_id=self._publisher_id,
+            host=socket.gethostname(),
+            role="leader" if self._leadership.is_leading else "standby",
+            leading_since_ns=self._leadership.since_ns if self._leadership.is_leading else None,
             started_at_ns=self._started_at_ns,
             slot_at_ns=source.slot_at_ns,
             source_state=source.state,

@@ -55,11 +55,6 @@ class Journal:
         if parsed is not None:
             self._waiting.append(confirmation_of(*parsed, sequence, reassertion.payload))
 
-    def forget(self) -> None:
-        """Drops what waits: it is of a stream that is no more."""
-        self._waiting.clear()
-        self._sent = None
-
     def write(self) -> None:
         """Submits what waits, unless the last message is still on its way; returns at once."""
         now = self._clock()

@@ -87,6 +87,11 @@ class Lane:
         """Everything is acknowledged or given up."""
         return not (self.sent or self.queued or self.waiting or self.is_retrying)
 
+    def clear(self) -> None:
+        """Forgets all of it; answers that still come find nothing."""
+        self.sent.clear()
+        self.queued, self.waiting, self.is_retrying = 0, None, False
+
     def note_sent(self, message: Message, now: float) -> int:
         """Notes that ``message`` goes out now; returns its serial."""
         self._serial += 1

@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import time
+from collections.abc import Callable
 from typing import Final
 
 from nats.aio.client import Client
@@ -20,6 +21,7 @@ __all__ = ["Lease", "LeaseLost"]
 _log = logging.getLogger(__name__)
 _ANSWER_S: Final = 0.5
 _TRY_EVERY_S: Final = 0.1
+_UNFIT_WAITS_S: Final = 3.0
 _SAFETY_S: Final = 0.25
 _RENEWALS_PER_TTL: Final = 4
 _WRONG_SEQUENCE: Final = 10071
@@ -67,12 +69,17 @@ class Lease:
         """It is ours, by our own clock."""
         return self.since_ns is not None and time.monotonic() < self._valid_until
 
-    async def acquire(self) -> None:
-        """Waits until the lease is ours. Cancel it to give up waiting."""
+    async def acquire(self, is_fit: Callable[[], bool] = lambda: True) -> None:
+        """Waits until the lease is ours. Cancel it to give up waiting.
+
+        Args:
+            is_fit: Whether we would lead well; who would not leaves a free lease to others for some seconds.
+        """
+        self._heard_at = time.monotonic() - self._ttl_s
         subscription = await self._nats.subscribe(self._subject, cb=self._on_lease)
         try:
             while True:
-                if self._may_be_free() and await self._take():
+                if self._may_be_free(0.0 if is_fit() else _UNFIT_WAITS_S) and await self._take():
                     return
                 await asyncio.sleep(_TRY_EVERY_S)
         finally:
@@ -101,8 +108,9 @@ class Lease:
         with contextlib.suppress(_NotOurs, NatsError, TimeoutError):
             await self._put(self._sequence, resigned=True)
 
-    def _may_be_free(self) -> bool:
-        return bool(self._free_after) or time.monotonic() - self._heard_at >= self._ttl_s
+    def _may_be_free(self, patience_s: float) -> bool:
+        patience_s += 0.0 if self._free_after else self._ttl_s
+        return time.monotonic() - self._heard_at >= patience_s
 
     async def _take(self) -> bool:
         began = time.monotonic()

@@ -76,13 +76,6 @@ class Projector:
             is_new = ("price", key) not in self._standings
             self._publish(key, _kinds(key) if is_new else _BY_ORACLE, is_news=True)
 
-    def start_over(self, epoch: int) -> None:
-        """Forgets what the stream has: everything counts as a change of the new epoch."""
-        self.epoch = epoch
-        self._standings.clear()
-        self._journal.forget()
-        self.publish_all()
-
     def publish_all(self) -> None:
         """Publishes every market's current state, unless it stands there already."""
         for key in self._store.market_keys():

@@ -6,18 +6,19 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from nats.aio.client import Client
 
 from drift_publisher.bus import Bus
 from drift_publisher.chain import Chain
-from drift_publisher.epoch import claim_epoch
+from drift_publisher.epoch import Term
 from drift_publisher.errors import PublisherError
 from drift_publisher.health import Health
 from drift_publisher.heartbeat import Heartbeat
 from drift_publisher.lag import LagLimits
+from drift_publisher.leadership import Leadership
 from drift_publisher.nats_connection import connect_nats
 from drift_publisher.profiles import DRIFT_V2
 from drift_publisher.projector import Projector
@@ -42,6 +43,7 @@ class Publisher:
         publisher_id: Names this process in ``drift.status``.
         chain: The ``DriftClient`` (``chain.client``), its store and its source, once :meth:`run` has begun.
         bus: The way onto NATS, once :meth:`run` has begun.
+        leadership: Whether this one leads, once :meth:`run` has begun.
         health: Whether it does its work.
     """
 
@@ -49,6 +51,7 @@ class Publisher:
         self.publisher_id = secrets.token_hex(4)
         self.chain: Chain | None = None
         self.bus: Bus | None = None
+        self.leadership: Leadership | None = None
         self.health = Health(most_stale_markets=settings.ready_stale_markets)
         self._settings = settings
         self._topology = settings.topology()
@@ -60,7 +63,7 @@ class Publisher:
 
         Args:
             stop: Set it to end the run.
-            on_ready: Called when the publisher has read every market and begins to publish.
+            on_ready: Called when the publisher has read every market; it publishes as soon as it leads.
 
         Raises:
             PublisherError: it cannot start; the text says why and what to do.
@@ -101,57 +104,72 @@ class Publisher:
                 )
             )
             cluster = await chain.cluster(settings.cluster)
+            self.bus = self.health.bus = bus = Bus(nats)
+            self.leadership = leadership = Leadership(
+                nats,
+                self._topology,
+                self.publisher_id,
+                chain.status,
+                bus,
+                yield_after_s=settings.yield_after_s,
+                lease_ttl_s=settings.lease_ttl_s,
+            )
+            self.health.is_leading, self.health.epoch = lambda: leadership.is_leading, lambda: leadership.epoch
             await chain.client.account_subscriber.subscribe()
             self.health.note_initialized()
-            epoch = await claim_epoch(nats, self._topology)
-            self.bus = self.health.bus = bus = Bus(nats)
-            self._projector = projector = Projector(
-                chain.store,
-                bus,
-                self._topology,
-                cluster=cluster,
-                epoch=epoch,
-                chain_slot=lambda: chain.status.slot,
-            )
-            self.health.epoch = lambda: projector.epoch
             markets = len(chain.store.market_names())
-            _log.info("publishing %d markets of %s (%s), epoch %d", markets, cluster, rpc.name, epoch)
+            _log.info("following %d markets of %s (%s)", markets, cluster, rpc.name)
             if on_ready is not None:
                 on_ready()
-            heartbeat = Heartbeat(nats, self._topology, self.publisher_id, self._projector, chain, bus)
-            await self._publish_until(stop, nats, heartbeat, chain, bus, self._projector)
+            heartbeat = Heartbeat(nats, self._topology, self.publisher_id, leadership, cluster, chain, bus)
 
-    async def _publish_until(
-        self, stop: asyncio.Event, nats: Client, heartbeat: Heartbeat, chain: Chain, bus: Bus, projector: Projector
-    ) -> None:
-        async with asyncio.TaskGroup() as outgoing:
-            sending = [
-                outgoing.create_task(bus.run(), name="bus"),
-                outgoing.create_task(heartbeat.run(), name="heartbeat"),
-                outgoing.create_task(self._keep_topology(nats, projector), name="topology"),
-            ]
-            async with asyncio.TaskGroup() as intake:
-                reading = [
-                    intake.create_task(chain.run(), name="source"),
-                    intake.create_task(_reassert(chain, projector), name="reassert"),
+            async def reign(term: Term) -> None:
+                self._projector = Projector(
+                    chain.store,
+                    bus,
+                    self._topology,
+                    cluster=cluster,
+                    epoch=term.epoch,
+                    chain_slot=lambda: chain.status.slot,
+                )
+                try:
+                    await _reassert(chain, self._projector)
+                finally:
+                    self._projector = None
+
+            async with asyncio.TaskGroup() as outgoing:
+                sending = [
+                    outgoing.create_task(bus.run(), name="bus"),
+                    outgoing.create_task(heartbeat.run(), name="heartbeat"),
+                    outgoing.create_task(self._keep_topology(nats), name="topology"),
+                    outgoing.create_task(leadership.run(reign), name="leadership"),
                 ]
+                source = outgoing.create_task(chain.run(), name="source")
                 await stop.wait()
-                _cancel(reading)
-            await bus.drained(_LAST_ACKS_S)
-            projector.write_journal()
-            if not await bus.drained(_LAST_ACKS_S):
-                _log.warning("stopped while %d subjects had events not acknowledged", bus.outstanding)
-            _cancel(sending)
+                source.cancel()
+                await self._finish(bus)
+                for task in sending:
+                    task.cancel()
         _log.info("stopped")
 
-    async def _keep_topology(self, nats: Client, projector: Projector) -> None:
-        """After every reconnect, makes sure that stream and buckets are there; a server may come back empty."""
+    async def _finish(self, bus: Bus) -> None:
+        """Awaits the last acknowledgements, the journal's too."""
+        await bus.drained(_LAST_ACKS_S)
+        if self._projector is not None:
+            self._projector.write_journal()
+        if not await bus.drained(_LAST_ACKS_S):
+            _log.warning("stopped while %d subjects had events not acknowledged", bus.outstanding)
+
+    async def _keep_topology(self, nats: Client) -> None:
+        """After every reconnect, makes sure that stream and buckets are there; a server may come back empty.
+
+        The lease is gone with the stream, so a new term begins and publishes everything anew.
+        """
         while True:
             await self._reconnected.wait()
             self._reconnected.clear()
             try:
-                if await ensure_topology(nats, self._topology):
-                    projector.start_over(await claim_epoch(nats, self._topology, above=projector.epoch))
+                await ensure_topology(nats, self._topology)
             except PublisherError as error:
                 _log.warning("stream and buckets could not be checked, trying again: %s", error)
                 await asyncio.sleep(_TOPOLOGY_PAUSE_S)
@@ -173,8 +191,3 @@ async def _reassert(chain: Chain, projector: Projector) -> None:
         projector.write_journal()
         was_alive = chain.status.is_alive
         await asyncio.sleep(_REASSERT_LOOK_S)
-
-
-def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()

@@ -75,6 +75,12 @@ class PublisherSettings(NatsSettings, BaseSettings):
     """HTTP port for /metrics, /readyz and /livez; none by default."""
     ready_stale_markets: int = Field(default=0, ge=0)
     """So many markets may be stale while /readyz still says that the publisher is ready."""
+    lease_ttl_s: int = Field(default=2, ge=1, le=60)
+    """How long a dead leader keeps a standby waiting, in seconds."""
+    yield_after_s: float = Field(default=2.0, gt=0, allow_inf_nan=False)
+    """Silence of the leader's chain after which a standby that hears its own takes over, in seconds."""
+    standby: Literal["warm", "cold"] = "warm"
+    """A warm standby follows the chain before it leads; a cold one opens no socket until then."""
     slot_silence_s: float = Field(default=5.0, gt=0, allow_inf_nan=False)
     """Longest time without a new slot before the socket counts as dead, in seconds."""
     subscription_silence_s: float = Field(default=30.0, gt=0, allow_inf_nan=False)

@@ -15,6 +15,12 @@ class StatusEvent(Event):
 
     publisher_id: str
     """Name of the process; changes with every start."""
+    host: str = ""
+    """The machine it runs on, by its own name."""
+    role: str = "leader"
+    """``leader``: it publishes; ``standby``: it is ready to."""
+    leading_since_ns: Nanoseconds | None = None
+    """When its term as the leader began, by its wall clock; ``None`` for a standby."""
     started_at_ns: Nanoseconds
     """When the process started, by its wall clock."""
     slot_at_ns: Nanoseconds | None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import sys
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
@@ -29,7 +31,7 @@ from drift_schemas import (
 from drift_simulator import CaptureReplay, Simulator
 from tests.support.wait import wait_until
 
-__all__ = ["BusReader", "bus_reader", "chain_of", "keys_of", "running_publisher"]
+__all__ = ["BusReader", "bus_reader", "chain_of", "keys_of", "publisher_process", "running_publisher"]
 
 
 class HasUrl(Protocol):
@@ -67,6 +69,32 @@ async def running_publisher(
         stop.set()
         async with asyncio.timeout(60):
             await task
+
+
+@contextlib.asynccontextmanager
+async def publisher_process(
+    sim: Simulator, server: HasUrl, *, rpc_url: str = "", ws_url: str = "", **environment: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """``drift-bus publish`` as an operator runs it; killed at the end if it is still there.
+
+    Args:
+        sim: The chain.
+        server: The NATS server, or what stands before it.
+        rpc_url, ws_url: What stands before the chain, where something does.
+        environment: More settings, by their names in the environment.
+    """
+    chain = {"DRIFT_BUS_RPC_URL": rpc_url or sim.http_url, "DRIFT_BUS_WS_URL": ws_url or sim.ws_url}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "drift_bus", "publish", "--nats-url", server.url),
+        env={**os.environ, **chain, **environment},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
 
 
 @dataclass

@@ -40,7 +40,7 @@ async def test_polling_is_a_mode_of_its_own(sim: Simulator, nats_server: LocalNa
         seen = len(bus.changes["price.SOL-PERP"])
         await wait_until(lambda: len(bus.changes["price.SOL-PERP"]) > seen + 2)
         assert sim.counters.connection_attempts == 0
-        assert bus.status is not None
+        await wait_until(lambda: bus.status is not None and bus.status.source_state == "polling")
 
 
 async def test_refused_websockets_are_polled_around_until_they_work_again(

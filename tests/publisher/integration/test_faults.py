@@ -53,7 +53,7 @@ async def test_confirmations_out_of_order_put_no_price_under_another_market(
                 for market in sim.cluster.perp_markets
             )
         )
-        assert bus.markets("price")
+        await wait_until(lambda: bus.markets("price"))
 
 
 async def test_a_429_at_the_start_is_waited_out(sim: Simulator, nats_server: LocalNatsServer) -> None:

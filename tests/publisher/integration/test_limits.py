@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import nats
 import pytest
 
@@ -14,7 +16,7 @@ from drift_schemas import Topology
 async def test_a_server_without_room_for_the_limits_is_told_with_the_remedy() -> None:
     async with LocalNatsServer(extra_config="jetstream { max_file_store: 100MB }") as server:
         client = await nats.connect(server.url)
-        small = {"max_bytes": 50 * 10**6, "funding_max_bytes": 20 * 10**6}
+        small: dict[str, Any] = {"max_bytes": 50 * 10**6, "funding_max_bytes": 20 * 10**6}
         with pytest.raises(TopologyConflict, match=r"DRIFT_FUNDING_HISTORY.*DRIFT_BUS_FUNDING_MAX_BYTES"):
             await ensure_topology(client, Topology(**{**small, "funding_max_bytes": 60 * 10**6}))
         await ensure_topology(client, Topology(**small))

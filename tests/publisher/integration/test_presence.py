@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import os
 import signal
-import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 
 import nats
@@ -19,24 +14,8 @@ from drift_bus.nats_server import LocalNatsServer
 from drift_schemas import KINDS, bucket_ttl_s
 from drift_simulator import Fault, Simulator
 from drift_subscribers import DriftFeed
-from tests.support.publishing import bus_reader, keys_of, running_publisher
+from tests.support.publishing import bus_reader, keys_of, publisher_process, running_publisher
 from tests.support.wait import wait_until
-
-
-@asynccontextmanager
-async def publisher_process(sim: Simulator, server: LocalNatsServer) -> AsyncIterator[asyncio.subprocess.Process]:
-    """``drift-bus publish`` as an operator runs it."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "drift_bus", "publish", "--nats-url", server.url),
-        env={**os.environ, "DRIFT_BUS_RPC_URL": sim.http_url, "DRIFT_BUS_WS_URL": sim.ws_url},
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
 
 
 @pytest.mark.timeout(150)

@@ -36,6 +36,8 @@ FAULTS = [
     Fault(kind="half_open", duration_s=3),
     Fault(kind="slot_stuck", duration_s=3),
     Fault(kind="slot_backwards", duration_s=3),
+    Fault(kind="slot_from_the_future", slots=10**9, duration_s=2),
+    Fault(kind="deaf_subscription", pubkey=DRIFT_V2.perp_market_address(0), duration_s=1),
     Fault(kind="reorder_confirmations", duration_s=2),
     Fault(kind="refuse_get_program_accounts", duration_s=2),
     *(Fault(kind=kind, pubkey=DRIFT_V2.perp_market_address(0), duration_s=2) for kind in sorted(ACCOUNT_FAULTS)),

@@ -107,17 +107,6 @@ def test_epochs_are_kept_apart_and_messages_bounded(desk: Desk) -> None:
     assert max(len(message.payload) for message in desk.submitted) < 64 * 1024
 
 
-def test_a_stream_that_is_no_more_is_forgotten(desk: Desk) -> None:
-    desk.confirm(1)
-    desk.journal.write()
-    desk.confirm(2)
-    desk.journal.forget()
-    desk.confirm(1, epoch=2)
-    desk.journal.write()
-
-    assert [(line.epoch, line.sequence) for line in desk.lines()] == [(2, 1)]
-
-
 def test_a_replays_prefix_is_not_for_a_live_bus() -> None:
     with pytest.raises(SettingsError, match="replay"):
         PublisherSettings(_env_file=None, rpc_url="http://localhost", subject_prefix="replay.x")

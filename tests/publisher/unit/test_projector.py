@@ -146,13 +146,6 @@ def test_a_market_that_is_renamed_goes_on_under_its_new_name(scene: _Scene) -> N
     assert {event(message).market for message in messages} == {"WSOL-PERP"}
 
 
-def test_a_new_epoch_tells_everything_anew(scene: _Scene) -> None:
-    scene.projector.start_over(4)
-    messages = scene.outbox.take()
-    assert len(messages) == len(scene.first)
-    assert {event(message).epoch for message in messages} == {4}
-
-
 def test_a_market_without_a_name_is_refused_once_and_the_others_go_on(scene: _Scene) -> None:
     nameless = DRIFT_V2.perp_market_address(1)
     for rate in (1, 2):

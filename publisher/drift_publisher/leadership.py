@@ -1,0 +1,150 @@
+"""Leadership: of any number of publishers one leads; the others stand by, and one takes over when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from drift_publisher.bus import Bus
+from drift_publisher.epoch import Term, claim_epoch, rewrite_epoch
+from drift_publisher.errors import NatsUnavailable
+from drift_publisher.lease import Lease, LeaseLost
+from drift_publisher.source import SourceStatus
+from drift_schemas import MessageError, StatusEvent, Topology, decode_status
+
+__all__ = ["Leadership", "Reign"]
+
+_log = logging.getLogger(__name__)
+_LOOK_EVERY_S: Final = 0.25
+_HEARD_LATELY_S: Final = 2.5
+_EPOCH_EVERY_S: Final = 600.0
+_ALIVE: Final = frozenset({"live", "polling"})
+
+Reign = Callable[[Term], Awaitable[None]]
+"""What a leader does, until it is cancelled."""
+
+
+class Leadership:
+    """One publisher's part in the question who leads.
+
+    A leader holds the lease and has moved the epoch, which fences the stream: whatever a former leader still sends is
+    refused by the server. It yields when its own chain is silent while a standby's is not.
+
+    Args:
+        nats: A connection that may write to the stream.
+        topology: Names of stream and subjects.
+        publisher_id: Who we are.
+        source: How our chain does.
+        bus: Carries the fence of our term, and drops what is left when it ends.
+        yield_after_s: Silence of our chain after which a standby that hears its own may lead.
+        lease_ttl_s: How long a lease outlives its holder.
+
+    Attributes:
+        term: Our term while we lead, else ``None``.
+        since_ns: When it began, Unix nanoseconds.
+        epoch: Number of our last term; 0 before the first.
+    """
+
+    def __init__(
+        self,
+        nats: Client,
+        topology: Topology,
+        publisher_id: str,
+        source: SourceStatus,
+        bus: Bus,
+        *,
+        yield_after_s: float = 2.0,
+        lease_ttl_s: int = 2,
+    ) -> None:
+        self.term: Term | None = None
+        self.since_ns: int | None = None
+        self.epoch = 0
+        self._nats = nats
+        self._topology = topology
+        self._publisher_id = publisher_id
+        self._source = source
+        self._bus = bus
+        self._yield_after_s = yield_after_s
+        self._lease = Lease(nats, topology, publisher_id, ttl_s=lease_ttl_s)
+        self._standbys: dict[str, tuple[float, StatusEvent]] = {}
+
+    @property
+    def is_leading(self) -> bool:
+        """We may publish, as far as our own clock knows."""
+        return self.term is not None and self._lease.is_held
+
+    async def run(self, reign: Reign) -> None:
+        """Stands by, leads, and stands by again, until cancelled; gives the lead up at the end."""
+        listening = await self._nats.subscribe(self._topology.subjects.standbys, cb=self._on_standby)
+        try:
+            while True:
+                await self._lease.acquire(lambda: self._source.is_alive)
+                try:
+                    await self._lead(reign)
+                except* (LeaseLost, NatsUnavailable) as lost:
+                    _log.warning("no longer leading: %s", _first(lost))
+                finally:
+                    self.term = None
+                    self._bus.abandon()
+                    await self._lease.resign()
+        finally:
+            if not self._nats.is_closed:
+                await listening.unsubscribe()
+
+    async def _lead(self, reign: Reign) -> None:
+        term = await claim_epoch(self._nats, self._topology, above=self.epoch)
+        self.term, self.epoch, self.since_ns = term, term.epoch, time.time_ns()
+        self._bus.lead(term.fence)
+        _log.info("leading, epoch %d", term.epoch)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._lease.keep(), name="lease")
+            tasks.create_task(self._yield_to_better(), name="lead-yield")
+            tasks.create_task(self._keep_epoch_young(term), name="epoch")
+            tasks.create_task(_run(reign, term), name="reign")
+
+    async def _yield_to_better(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            silent_s = self._source.silent_for_s()
+            if silent_s > self._yield_after_s and (better := self._better_standby()):
+                raise LeaseLost(f"no slot here for {silent_s:.1f} s, while {better} hears the chain")
+
+    def _better_standby(self) -> str | None:
+        since = time.monotonic() - _HEARD_LATELY_S
+        for publisher_id, (heard_at, status) in self._standbys.items():
+            if heard_at > since and status.source_state in _ALIVE and status.slot > self._source.slot:
+                return publisher_id
+        return None
+
+    async def _keep_epoch_young(self, term: Term) -> None:
+        """The stream drops its oldest messages when it is full; the fence must never be among them."""
+        while True:
+            await asyncio.sleep(_EPOCH_EVERY_S)
+            with self._bus.held():
+                self.term = term = await rewrite_epoch(self._nats, self._topology, term)
+                self._bus.lead(term.fence)
+
+    async def _on_standby(self, message: Msg) -> None:
+        try:
+            status = decode_status(message.data, message.headers)
+        except MessageError:
+            return
+        now = time.monotonic()
+        self._standbys = {one: heard for one, heard in self._standbys.items() if heard[0] > now - _HEARD_LATELY_S}
+        self._standbys[status.publisher_id] = (now, status)
+
+
+def _first(errors: BaseException) -> BaseException:
+    while isinstance(errors, BaseExceptionGroup):
+        errors = errors.exceptions[0]
+    return errors
+
+
+async def _run(reign: Reign, term: Term) -> None:
+    await reign(term)
