@@ -12,10 +12,12 @@ from drift_bus.authority import Written
 from drift_schemas import KINDS
 from drift_simulator import Simulator
 from drift_subscribers import DriftFeed, Lossless
+from drift_subscribers.compat import DriftClientManager
+from drift_subscribers.replay import Replay
 from tests.cli.support import drift_bus
 from tests.security.support import PATIENT, Guarded
 from tests.subscribers.support import ManualClock, collect, lose
-from tests.support.bus_writer import price_event, sample
+from tests.support.bus_writer import funding_event, price_event, sample
 from tests.support.publishing import running_publisher
 from tests.support.wait import wait_until
 
@@ -103,6 +105,19 @@ async def test_replays_commands(guarded: Guarded, tmp_path: Path) -> None:
         names = (await login.ask("$JS.API.STREAM.NAMES"))["streams"]  # of its own account
         assert "REPLAY_LAB" in names
         assert "DRIFT" not in names
+
+
+async def test_old_code_and_replays_in_code_log_in_too(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in guarded.environment("engine").items():
+        monkeypatch.setenv(name, value)
+    async with guarded.writer() as bus:
+        await bus.change(funding_event("SOL-PERP", 1))
+        manager = DriftClientManager()
+        client = await manager.get_client()
+        assert client is not None
+        await manager.release_client()
+        async with Replay(guarded.url, access=guarded.access("replay"), connect_timeout_s=60) as replay:
+            assert [event.market async for event in replay] == ["SOL-PERP"]
 
 
 async def test_operator_and_system(guarded: Guarded) -> None:

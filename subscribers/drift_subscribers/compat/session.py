@@ -18,6 +18,7 @@ from drift_subscribers.compat.reader import Reader
 from drift_subscribers.compat.settings import CompatSettings
 from drift_subscribers.errors import FeedError
 from drift_subscribers.feed import DriftFeed
+from drift_subscribers.options import FeedOptions
 from drift_subscribers.sharing import FeedPool, SharedFeed, shared_feed
 
 __all__ = ["Session", "own_feed", "process_feed"]
@@ -31,14 +32,17 @@ OpenFeed = Callable[[CompatSettings], AbstractAsyncContextManager[DriftFeed]]
 
 def process_feed(settings: CompatSettings) -> AbstractAsyncContextManager[DriftFeed]:
     """The feed that every engine of this process shares."""
-    if settings.subject_prefix == CompatSettings().subject_prefix:
-        return shared_feed(settings.nats_servers)
-    return shared_feed(settings.nats_servers, prefix=settings.subject_prefix)
+    options: FeedOptions = {}  # only what differs, so that it is the feed of those who named nothing else
+    if settings.subject_prefix != CompatSettings().subject_prefix:
+        options["prefix"] = settings.subject_prefix
+    if settings.access is not None:
+        options["access"] = settings.access
+    return shared_feed(settings.nats_servers, **options)
 
 
 def own_feed(settings: CompatSettings) -> AbstractAsyncContextManager[DriftFeed]:
     """A feed with a connection of its own."""
-    return DriftFeed(settings.nats_servers, prefix=settings.subject_prefix)
+    return DriftFeed(settings.nats_servers, prefix=settings.subject_prefix, access=settings.access)
 
 
 class Session:

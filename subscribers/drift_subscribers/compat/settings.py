@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from drift_schemas import Kind, bucket_ttl_s, reassert_every_s
+from drift_schemas.access import AccessError, NatsAccess
 from drift_subscribers.compat.notes import NOTES
 
 __all__ = ["CompatSettings"]
@@ -32,6 +33,7 @@ class CompatSettings:
         max_retries: ``DRIFT_MAX_RETRIES``: attempts at opening the feed, all in all.
         retry_backoff_s: ``DRIFT_RETRY_BACKOFF``: bound of the first pause between two of them; it doubles from pause
             to pause, and each pause is drawn between 0 and its bound.
+        access: ``DRIFT_BUS_NATS_NKEY_SEED_FILE``, ``DRIFT_BUS_NATS_TLS_CA`` and their like.
     """
 
     nats_servers: tuple[str, ...] = ("nats://127.0.0.1:4222",)
@@ -39,6 +41,7 @@ class CompatSettings:
     ttl_s: Mapping[Kind, float] = field(default_factory=dict)
     max_retries: int = 3
     retry_backoff_s: float = 1.0
+    access: NatsAccess | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> CompatSettings:
@@ -52,7 +55,17 @@ class CompatSettings:
             ttl_s=ttl_s,
             max_retries=max(1, int(_number(variables, "DRIFT_MAX_RETRIES", 3, lambda value: value >= 0))),
             retry_backoff_s=_number(variables, "DRIFT_RETRY_BACKOFF", 1.0, lambda value: value >= 0),
+            access=_access(variables),
         )
+
+
+def _access(variables: Mapping[str, str]) -> NatsAccess | None:
+    try:
+        access = NatsAccess.from_environment(variables)
+    except AccessError as error:
+        NOTES.say("setting", "DRIFT_BUS_NATS", text=f"{error}; trying without credentials")
+        return None
+    return None if access == NatsAccess() else access
 
 
 def _ttl_s(variables: Mapping[str, str], kind: Kind, name: str) -> float:

@@ -10,6 +10,7 @@ from typing import Any, Final, TypedDict
 from nats.aio.client import Client
 
 from drift_schemas import KINDS, Kind, Topology
+from drift_schemas.access import NatsAccess
 from drift_subscribers.connection import Connection
 from drift_subscribers.history import BadMoment, Selection, Span, find_span, parse_moment
 from drift_subscribers.statistics import Counters
@@ -51,6 +52,8 @@ class ReplayOptions(TypedDict, total=False):
     inbox_prefix: str
     """As for ``DriftFeed``."""
     nats_options: Mapping[str, Any] | None
+    """As for ``DriftFeed``."""
+    access: NatsAccess | None
     """As for ``DriftFeed``."""
     clock: Callable[[], float]
     """Monotonic seconds, by which a replay is paced."""
@@ -95,6 +98,7 @@ class Source:
             ping_interval_s=_PING_INTERVAL_S,
             inbox_prefix=self._options.get("inbox_prefix", "_INBOX"),
             options=self._options.get("nats_options") or {},
+            access=self._options.get("access"),
             counters=Counters(),
         )
         await connection.open()
