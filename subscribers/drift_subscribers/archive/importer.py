@@ -31,9 +31,9 @@ from drift_subscribers.archive.manifest import MANIFEST, Manifest
 from drift_subscribers.archive.target import Place, Target
 from drift_subscribers.history.span import PATIENCE_S
 
-__all__ = ["ImportProgress", "ImportResult", "import_history"]
+__all__ = ["LISTEN_S", "ImportProgress", "ImportResult", "import_history"]
 
-_HEARTBEAT_S: Final = 2.5
+LISTEN_S: Final = 2.5
 _TELL_EVERY: Final = 1000
 _PAUSE_S: Final = 0.5
 
@@ -71,6 +71,7 @@ async def import_history(
     stop: asyncio.Event | None = None,
     on_progress: Callable[[ImportProgress], None] = lambda _: None,
     patience_s: float = PATIENCE_S,
+    listen_s: float = LISTEN_S,
 ) -> ImportResult:
     """Stores an export's events in a stream of its own under ``topology``'s prefix.
 
@@ -86,6 +87,7 @@ async def import_history(
         stop: Once set, the import returns early.
         on_progress: Called every thousand events.
         patience_s: How long a server that does not answer is waited for.
+        listen_s: How long to listen for a live publisher, which tells of itself once a second.
 
     Raises:
         DamagedExport: the folder is no export, or a part is missing, truncated or altered; nothing was written then.
@@ -97,7 +99,7 @@ async def import_history(
     if manifest is None:
         raise DamagedExport(folder, f"is no export: there is no {MANIFEST} in it")
     stop = stop or asyncio.Event()
-    async with _nobody_publishes(client, topology):
+    async with _nobody_publishes(client, topology, listen_s):
         for part in manifest.parts:
             await asyncio.to_thread(part.check, folder / part.path, thoroughly=True)
     target = Target(client, topology, manifest, patience_s=patience_s)
@@ -177,13 +179,13 @@ class _Sending:
 
 
 @contextlib.asynccontextmanager
-async def _nobody_publishes(client: Client, topology: Topology) -> AsyncIterator[None]:
-    """Listens for a heartbeat meanwhile, and for as long as a live publisher could be silent.
+async def _nobody_publishes(client: Client, topology: Topology, listen_s: float) -> AsyncIterator[None]:
+    """Listens for a heartbeat meanwhile, and for ``listen_s`` at least.
 
     Raises:
         ImportRefused: there was one.
     """
-    heard, end = asyncio.Event(), time.monotonic() + _HEARTBEAT_S
+    heard, end = asyncio.Event(), time.monotonic() + listen_s
 
     async def on_heartbeat(_: Msg) -> None:
         heard.set()

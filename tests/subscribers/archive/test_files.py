@@ -84,7 +84,7 @@ def test_the_wide_columns_are_those_with_128_bits_on_chain() -> None:
 def test_parquet_says_unit_and_scale_of_every_column(kind: Kind, tmp_path: Path) -> None:
     for numbers in ("integers", "decimals"):
         path = tmp_path / f"{numbers}.parquet"
-        written(path, kind, [row_of(sample(kind, "SOL-PERP"))], "parquet", numbers, False)  # type: ignore[arg-type]
+        written(path, kind, [row_of(sample(kind, "SOL-PERP"))], "parquet", numbers, False)
         schema = pq.read_schema(path)
         for name, unit in EVENT_TYPES[kind].units().items():
             said = schema.field(name).metadata

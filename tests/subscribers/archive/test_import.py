@@ -30,7 +30,7 @@ ELSEWHERE = Topology("imported.drift")
 
 
 async def imported(bus: BusWriter, folder: Path, topology: Topology = ELSEWHERE, **options: object) -> ImportResult:
-    return await import_history(bus.client, topology, folder, **options)  # type: ignore[arg-type]
+    return await import_history(bus.client, topology, folder, **{"listen_s": 0.1, **options})  # type: ignore[arg-type]
 
 
 async def nothing_there(bus: BusWriter, topology: Topology = ELSEWHERE) -> None:
@@ -138,10 +138,12 @@ async def test_a_stream_that_holds_something_else_is_refused(bus: BusWriter, tmp
         await imported(bus, tmp_path / "y")
 
 
-async def test_a_live_publisher_is_never_written_into(bus: BusWriter, tmp_path: Path) -> None:
+async def test_a_live_publisher_is_never_written_into(
+    bus: BusWriter, nats_server: LocalNatsServer, tmp_path: Path
+) -> None:
     await fill(bus, 3)
     await export_history(bus.client, bus.topology, tmp_path)
-    async with BusWriter(bus.client.connected_url.geturl(), prefix="live", make=False) as other:
+    async with BusWriter(nats_server.url, prefix="live", make=False) as other:
         stop = asyncio.Event()
 
         async def beat() -> None:
@@ -152,7 +154,7 @@ async def test_a_live_publisher_is_never_written_into(bus: BusWriter, tmp_path: 
         beating = asyncio.create_task(beat())
         try:
             with pytest.raises(ImportRefused, match="a publisher is live under the prefix 'live'"):
-                await imported(bus, tmp_path, Topology("live"))
+                await imported(bus, tmp_path, Topology("live"), listen_s=60.0)
         finally:
             stop.set()
             await beating
