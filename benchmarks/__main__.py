@@ -21,6 +21,7 @@ from benchmarks import (
     cluster,
     decode,
     engines,
+    history,
     latency,
     memory,
     outages,
@@ -52,10 +53,12 @@ _BENCHES: Final[dict[str, tuple[_Measure, str]]] = {
     "start": (start.measure, "first data in a new engine, and from a new publisher"),
 }
 _SOAK: Final = "soak"
+_HISTORY: Final = "history"
 
 
 def _parser() -> argparse.ArgumentParser:
     listing = "\n".join(f"  {name:11} {what}" for name, (_, what) in _BENCHES.items())
+    listing += f"\n  {_HISTORY:11} replay and export beside a bare nats-py pull loop (takes --events)"
     listing += f"\n  {_SOAK:11} minutes of faults: growth, losses, order (only when named; takes --minutes)"
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
@@ -65,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("bench", nargs="*", help="which to run; all but soak when none is named")
     parser.add_argument("--runs", type=int, default=3, metavar="N", help="repetitions, of which the median counts")
     parser.add_argument("--minutes", type=float, default=10.0, metavar="N", help="how long soak lasts")
+    parser.add_argument("--events", type=int, default=history.EVENTS, metavar="N", help="how many history has")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     return parser
 
@@ -82,6 +86,8 @@ async def _measure(names: list[str], options: argparse.Namespace, out: Console) 
     for name in names:
         if name == _SOAK:
             report = await soak.measure(_tell, options.minutes)
+        elif name == _HISTORY:
+            report = await history.measure(_tell, options.runs, options.events)
         else:
             report = await _BENCHES[name][0](_tell, options.runs)
         show(out, report)
@@ -93,18 +99,20 @@ def main() -> int:
     """Returns the exit status: 0, 1 where a bench could not run, 2 for a wrong argument, 130 after Ctrl-C."""
     parser = _parser()
     options = parser.parse_args()
-    unknown = sorted(set(options.bench) - {*_BENCHES, _SOAK})
+    unknown = sorted(set(options.bench) - {*_BENCHES, _HISTORY, _SOAK})
     if unknown:
         parser.error(f"no bench called {', '.join(unknown)}")
     if options.runs < 1 or options.minutes <= 0:
         parser.error("--runs: at least 1" if options.runs < 1 else "--minutes: more than 0")
+    if options.events < 1:
+        parser.error("--events: at least 1")
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     out = Console(width=None if sys.stdout.isatty() else 140)
     out.print(
         f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}; median of {options.runs}"
     )
     try:
-        figures = asyncio.run(_measure(options.bench or list(_BENCHES), options, out))
+        figures = asyncio.run(_measure(options.bench or [*_BENCHES, _HISTORY], options, out))
     except (KeyboardInterrupt, asyncio.CancelledError):
         sys.stderr.write("stopped\n")
         return 130
