@@ -8,8 +8,7 @@ from functools import cache
 from operator import itemgetter
 from typing import Any, Final, Literal, NamedTuple, Union, get_args, get_origin
 
-from drift_schemas import EVENT_TYPES, MSG_ID_HEADER, Kind, MarketDataEvent
-from drift_schemas.headers import STORED_SEQUENCE_HEADER
+from drift_schemas import EVENT_TYPES, MSG_ID_HEADER, STORED_SEQUENCE_HEADER, Kind, MarketDataEvent
 from drift_subscribers.history import StoredMessage
 
 __all__ = [

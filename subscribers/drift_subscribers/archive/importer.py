@@ -18,12 +18,12 @@ from drift_schemas import (
     MSG_ID_HEADER,
     SCHEMA_HEADER,
     STORED_AT_HEADER,
+    STORED_SEQUENCE_HEADER,
     TTL_HEADER,
     Topology,
     encode,
     schema_of,
 )
-from drift_schemas.headers import STORED_SEQUENCE_HEADER
 from drift_subscribers.archive.errors import DamagedExport, ImportInterrupted, ImportRefused
 from drift_subscribers.archive.events import ArchivedEvent, read_events
 from drift_subscribers.archive.fenced import FencedSender, LineLost

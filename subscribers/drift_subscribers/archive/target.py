@@ -7,8 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from nats.aio.client import Client
 
-from drift_schemas import SUBJECT_HEADER, Topology, decode_event
-from drift_schemas.headers import STORED_SEQUENCE_HEADER
+from drift_schemas import STORED_SEQUENCE_HEADER, SUBJECT_HEADER, Topology, decode_event
 from drift_subscribers.archive.errors import ImportRefused
 from drift_subscribers.archive.fenced import DUPLICATE_WINDOW_S
 from drift_subscribers.archive.manifest import Manifest
