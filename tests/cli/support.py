@@ -98,7 +98,7 @@ async def started(
 async def drift_bus(
     *arguments: str,
     interrupt_after_line: str | None = None,
-    timeout_s: float = 120,
+    timeout_s: float = 150,
     cwd: Path | None = None,
     **environment: str,
 ) -> Finished:

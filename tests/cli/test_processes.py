@@ -52,7 +52,7 @@ async def test_publish_feeds_the_bus_and_ends_on_ctrl_c(nats_server: LocalNatsSe
     async with simulated_chain() as rpc_url:
         arguments = ("publish", "--markets", "SOL-PERP,BTC-PERP", "--log-format", "json")
         publisher = started(*arguments, DRIFT_BUS_RPC_URL=rpc_url, DRIFT_BUS_NATS_URL=nats_server.url)
-        async with publisher as process, asyncio.timeout(60):
+        async with publisher as process, asyncio.timeout(150):
             seen = await drift_bus("watch", "price", "--json", "--count", "20", "--nats-url", nats_server.url)
             process.send_signal(signal.SIGINT)
             assert await process.wait() == 0
@@ -72,7 +72,7 @@ async def test_publish_can_be_stopped_while_it_still_starts(nats_server: LocalNa
         async with started("publish", "--rpc-url", rpc_url, "--nats-url", nats_server.url) as process:
             asked, _ = await asyncio.to_thread(silent.accept)
             process.terminate()
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(150):
                 assert await process.wait() == 0
             asked.close()
 
@@ -161,7 +161,7 @@ async def test_up_tells_an_endpoint_that_does_not_answer(tmp_path: Path) -> None
 
 
 async def test_up_reports_a_child_that_was_killed_and_stops_the_others(tmp_path: Path) -> None:
-    async with started("up", "--demo", cwd=tmp_path) as process, asyncio.timeout(60):
+    async with started("up", "--demo", cwd=tmp_path) as process, asyncio.timeout(150):
         await _until_live(process)
         children = psutil.Process(process.pid).children(recursive=True)
         publisher = next(child for child in children if "publish" in child.cmdline())
@@ -176,7 +176,7 @@ async def test_up_reports_a_child_that_was_killed_and_stops_the_others(tmp_path:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_up_stops_everything_on_a_signal(number: signal.Signals, tmp_path: Path) -> None:
-    async with started("up", "--demo", cwd=tmp_path) as process, asyncio.timeout(60):
+    async with started("up", "--demo", cwd=tmp_path) as process, asyncio.timeout(150):
         await _until_live(process)
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(number)
@@ -190,7 +190,7 @@ async def test_up_stops_everything_on_a_signal(number: signal.Signals, tmp_path:
 
 
 async def test_the_children_do_not_outlive_a_killed_up(tmp_path: Path) -> None:
-    async with started("up", "--demo", cwd=tmp_path) as process, asyncio.timeout(60):
+    async with started("up", "--demo", cwd=tmp_path) as process, asyncio.timeout(150):
         await _until_live(process)
         children = psutil.Process(process.pid).children(recursive=True)
         ours = [child for child in children if "drift_bus" in child.cmdline()]
@@ -209,7 +209,7 @@ async def test_the_children_do_not_outlive_a_killed_up(tmp_path: Path) -> None:
 async def test_no_secret_is_in_a_command_line(tmp_path: Path) -> None:
     async with simulated_chain() as rpc_url:
         secret = f"{rpc_url}/?api-key=s3cr3t-s3cr3t"
-        async with started("up", cwd=tmp_path, DRIFT_BUS_RPC_URL=secret) as process, asyncio.timeout(60):
+        async with started("up", cwd=tmp_path, DRIFT_BUS_RPC_URL=secret) as process, asyncio.timeout(150):
             await wait_until(lambda: len(psutil.Process(process.pid).children()) == 2, what="the children are there")
             lines = [child.cmdline() for child in psutil.Process(process.pid).children()]
             os.kill(process.pid, signal.SIGTERM)

@@ -169,7 +169,7 @@ async def test_a_closed_pipe_ends_quietly(form: tuple[str, ...], nats_server: Lo
 
 
 async def test_it_goes_on_after_a_restart_of_the_server(nats_server: LocalNatsServer) -> None:
-    async with started("watch", "--json", "--nats-url", nats_server.url) as process, asyncio.timeout(60):
+    async with started("watch", "--json", "--nats-url", nats_server.url) as process, asyncio.timeout(150):
         assert process.stdout is not None
         assert process.stderr is not None
         async with Bus.on(nats_server.url) as bus, again_and_again(lambda: bus.publish(funding())):
