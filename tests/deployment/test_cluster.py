@@ -78,6 +78,7 @@ async def test_any_node_and_the_streams_leader_may_be_killed(
         await cluster.nodes[leader].kill()
         await go_on("events are acknowledged without the stream's leader")
         sim.pause_walk()
+        await wait_until(lambda: publisher.bus and not publisher.bus.outstanding, 90, "all is acknowledged")
 
         def seen() -> list[int]:
             return sorted(place for witness in witnesses for place in witness.seen)
