@@ -209,7 +209,7 @@ class BusWriter:
 
     async def __aenter__(self) -> Self:
         self._client = await nats.connect(
-            self._url,
+            self._url.split(","),
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.1,
             error_cb=_ignore,
