@@ -24,7 +24,7 @@ from drift_schemas import MSG_ID_HEADER, TTL_HEADER, Topology
 
 __all__ = ["bucket_canary", "stream_canary"]
 
-_ARRIVAL_S: Final = 5.0
+_ARRIVAL_S: Final = 10.0
 _LOOK_S: Final = 0.02
 _TTL_S: Final = 60
 _SIZE: Final = 1024**2

@@ -18,8 +18,8 @@ from drift_schemas.access import AccessError, NatsAccess, explain
 
 __all__ = ["ApiError", "Denied", "Link", "NoOneAnswers", "linked"]
 
-_CONNECT_S: Final = 4
-_ANSWER_S: Final = 5.0
+_CONNECT_S: Final = 8
+_ANSWER_S: Final = 10.0
 _NOT_ENABLED: Final = 10039
 
 
