@@ -9,6 +9,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from drift_publisher.asking import ask
 from drift_publisher.errors import NatsUnavailable
 from drift_schemas import SEQUENCE_HEADER, TTL_HEADER, Topology
 
@@ -32,8 +33,11 @@ class Term(NamedTuple):
     fence: dict[str, str]
 
 
-class _Overtaken(RuntimeError):
+class _Overtaken(NatsUnavailable):
     """Another publisher moved the epoch between our read and our write."""
+
+    def __init__(self) -> None:
+        super().__init__("another publisher has moved the epoch on")
 
 
 @retry(
@@ -51,13 +55,11 @@ async def claim_epoch(nats: Client, topology: Topology, *, above: int = 0) -> Te
         above: The epoch must be larger than this, whatever the stream remembers.
 
     Raises:
-        NatsUnavailable: the stream does not answer.
+        NatsUnavailable: the stream does not answer, or others move the epoch again and again.
     """
     try:
-        found = await nats.request(
-            f"$JS.API.DIRECT.GET.{topology.stream}.{topology.subjects.epoch}", b"", timeout=_TIMEOUT_S
-        )
-    except NatsError as error:
+        found = await ask(nats, f"$JS.API.DIRECT.GET.{topology.stream}.{topology.subjects.epoch}", timeout_s=_TIMEOUT_S)
+    except (NatsError, TimeoutError) as error:
         raise _no_answer(topology, error) from None
     sequence = int((found.headers or {}).get(SEQUENCE_HEADER, 0))
     return await _write(nats, topology, max(above, int(found.data or 0)) + 1, sequence)
@@ -69,18 +71,15 @@ async def rewrite_epoch(nats: Client, topology: Topology, term: Term) -> Term:
     Raises:
         NatsUnavailable: the stream does not answer, or the epoch has moved on.
     """
-    try:
-        return await _write(nats, topology, term.epoch, term.sequence)
-    except _Overtaken:
-        raise NatsUnavailable("the epoch has moved on") from None
+    return await _write(nats, topology, term.epoch, term.sequence)
 
 
 async def _write(nats: Client, topology: Topology, epoch: int, expected: int) -> Term:
     subject = topology.subjects.epoch
     headers = {TTL_HEADER: "never", **_fence(subject, expected)}
     try:
-        reply = await nats.request(f"in.{subject}", str(epoch).encode(), timeout=_TIMEOUT_S, headers=headers)
-    except NatsError as error:
+        reply = await ask(nats, f"in.{subject}", str(epoch).encode(), timeout_s=_TIMEOUT_S, headers=headers)
+    except (NatsError, TimeoutError) as error:
         raise _no_answer(topology, error) from None
     answer = json.loads(reply.data)
     failure = answer.get("error")
@@ -98,5 +97,5 @@ def _fence(subject: str, sequence: int) -> dict[str, str]:
     }
 
 
-def _no_answer(topology: Topology, error: NatsError) -> NatsUnavailable:
+def _no_answer(topology: Topology, error: Exception) -> NatsUnavailable:
     return NatsUnavailable(f"the stream {topology.stream} does not answer ({type(error).__name__})")

@@ -14,6 +14,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
+from drift_publisher.asking import ask
 from drift_schemas import SEQUENCE_HEADER, TTL_HEADER, Topology
 
 __all__ = ["Lease", "LeaseLost"]
@@ -144,7 +145,9 @@ class Lease:
     async def _adopt(self) -> None:
         """Looks whether the newer lease is one of ours whose answer got lost."""
         try:
-            found = await self._request(f"$JS.API.DIRECT.GET.{self._stream}.{self._subject}", b"", {})
+            found = await ask(
+                self._nats, f"$JS.API.DIRECT.GET.{self._stream}.{self._subject}", timeout_s=_ANSWER_S
+            )
         except (NatsError, TimeoutError):
             return
         if not found.data or json.loads(found.data).get("publisher_id") != self._publisher_id:
@@ -165,15 +168,10 @@ class Lease:
             "Nats-Expected-Last-Subject-Sequence-Subject": self._subject,
         }
         payload = json.dumps({**body, "resigned": True} if resigned else body).encode()
-        reply = await self._request(f"in.{self._subject}", payload, headers)
+        reply = await ask(self._nats, f"in.{self._subject}", payload, timeout_s=_ANSWER_S, headers=headers)
         answer = json.loads(reply.data)
         if (failure := answer.get("error")) is None:
             return int(answer["seq"])
         if failure.get("err_code") == _WRONG_SEQUENCE:
             raise _NotOurs
         raise NatsError(f"the stream refuses the lease: {failure.get('description')}")
-
-    async def _request(self, subject: str, payload: bytes, headers: dict[str, str]) -> Msg:
-        async with asyncio.timeout(_ANSWER_S):
-            # with a limit of its own nats-py can swallow a cancellation on Python 3.11
-            return await self._nats.request(subject, payload, timeout=None, headers=headers)  # type: ignore[arg-type]

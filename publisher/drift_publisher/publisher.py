@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 from nats.aio.client import Client
 
@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 _REASSERT_LOOK_S: Final = 0.2
 _LAST_ACKS_S: Final = 5.0
 _TOPOLOGY_PAUSE_S: Final = 1.0
+_COLD: Final = "a cold standby opens no socket before it leads"
 
 
 class Publisher:
@@ -57,6 +58,7 @@ class Publisher:
         self._topology = settings.topology()
         self._projector: Projector | None = None
         self._reconnected = asyncio.Event()
+        self._source: asyncio.Task[None] | None = None
 
     async def run(self, stop: asyncio.Event, *, on_ready: Callable[[], None] | None = None) -> None:
         """Publishes until ``stop`` is set, then awaits the last acknowledgements and closes.
@@ -121,6 +123,7 @@ class Publisher:
             _log.info("following %d markets of %s (%s)", markets, cluster, rpc.name)
             if on_ready is not None:
                 on_ready()
+            is_cold = settings.standby == "cold"
             heartbeat = Heartbeat(nats, self._topology, self.publisher_id, leadership, cluster, chain, bus)
 
             async def reign(term: Term) -> None:
@@ -133,7 +136,10 @@ class Publisher:
                     chain_slot=lambda: chain.status.slot,
                 )
                 try:
-                    await _reassert(chain, self._projector)
+                    if is_cold:
+                        await self._follow_while(chain, _reassert(chain, self._projector))
+                    else:
+                        await _reassert(chain, self._projector)
                 finally:
                     self._projector = None
 
@@ -144,13 +150,27 @@ class Publisher:
                     outgoing.create_task(self._keep_topology(nats), name="topology"),
                     outgoing.create_task(leadership.run(reign), name="leadership"),
                 ]
-                source = outgoing.create_task(chain.run(), name="source")
+                if is_cold:
+                    chain.status.lost(_COLD)
+                else:
+                    self._source = outgoing.create_task(chain.run(), name="source")
                 await stop.wait()
-                source.cancel()
+                if self._source is not None:
+                    self._source.cancel()
                 await self._finish(bus)
                 for task in sending:
                     task.cancel()
         _log.info("stopped")
+
+    async def _follow_while(self, chain: Chain, leading: Coroutine[Any, Any, None]) -> None:
+        """Has the socket open only for as long as this publisher leads."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._source = tasks.create_task(chain.run(), name="source")
+                tasks.create_task(leading, name="reassertion")
+        finally:
+            self._source = None
+            chain.status.lost(_COLD)
 
     async def _finish(self, bus: Bus) -> None:
         """Awaits the last acknowledgements, the journal's too."""

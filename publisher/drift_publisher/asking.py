@@ -1,0 +1,26 @@
+"""A NATS request inside a task that may be cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+__all__ = ["ask"]
+
+
+async def ask(
+    nats: Client, subject: str, payload: bytes = b"", *, timeout_s: float, headers: Mapping[str, str] | None = None
+) -> Msg:
+    """Sends a request and returns its answer; a cancellation always gets through.
+
+    With a limit of its own, nats-py waits by ``asyncio.wait_for``, which on Python 3.11 can swallow a cancellation.
+
+    Raises:
+        TimeoutError: no answer within ``timeout_s``.
+        nats.errors.Error: there is no connection, or nobody listens.
+    """
+    async with asyncio.timeout(timeout_s):
+        return await nats.request(subject, payload, timeout=None, headers=dict(headers or {}))  # type: ignore[arg-type]
