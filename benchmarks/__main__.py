@@ -21,6 +21,7 @@ from benchmarks import (
     cluster,
     decode,
     engines,
+    failover,
     history,
     latency,
     memory,
@@ -49,6 +50,10 @@ _BENCHES: Final[dict[str, tuple[_Measure, str]]] = {
     "slow": (slow.measure, "a fast engine's latency, alone and beside one that takes an event a second"),
     "outages": (outages.measure, "server killed or frozen, network gone: recovery of an engine, and what it lost"),
     "cluster": (cluster.measure, "three nats-servers, each killed under load: pauses, and what was lost"),
+    "failover": (
+        failover.measure,
+        "the leading publisher fails: when the standby's first event comes, and what was lost",
+    ),
     "recovery": (recovery.measure, "each fault: noticed when, right again when, what the node was asked"),
     "start": (start.measure, "first data in a new engine, and from a new publisher"),
 }

@@ -411,6 +411,23 @@ def streams(
     return run(nats_url=nats_url, prefix=prefix, everything=everything, as_json=as_json)
 
 
+@app.command(epilog="Example: drift-bus status --watch")
+def status(
+    again: Annotated[bool, typer.Option("--watch", help="Look again and again, until Ctrl-C.")] = False,
+    nats_url: NatsUrl = None,
+    prefix: Prefix = None,
+    as_json: AsJson = False,
+) -> int:
+    """Show which publisher leads, since when, who stands by, and what is wrong with that.
+
+    It listens to their heartbeats for a second and a half, and reads the lease and the epoch from the stream. With
+    --json a look is one object a line. The status is 1 where nobody leads.
+    """
+    from drift_bus.status import status as run
+
+    return run(nats_url=nats_url, prefix=prefix, as_json=as_json, watch=again)
+
+
 @app.command(epilog="Example: drift-bus doctor --json")
 def doctor(
     rpc_url: RpcUrl = None,

@@ -145,9 +145,7 @@ class Lease:
     async def _adopt(self) -> None:
         """Looks whether the newer lease is one of ours whose answer got lost."""
         try:
-            found = await ask(
-                self._nats, f"$JS.API.DIRECT.GET.{self._stream}.{self._subject}", timeout_s=_ANSWER_S
-            )
+            found = await ask(self._nats, f"$JS.API.DIRECT.GET.{self._stream}.{self._subject}", timeout_s=_ANSWER_S)
         except (NatsError, TimeoutError):
             return
         if not found.data or json.loads(found.data).get("publisher_id") != self._publisher_id:
