@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from drift_bus.nats_server import LocalNatsServer
 from drift_simulator import Simulator
+from tests.cli.support import drift_bus
 from tests.support.failover import PATIENCE_S, Contender, Scene, Verdict, scene
 from tests.support.wait import wait_until
 
@@ -41,6 +42,14 @@ async def test_a_leader_that_is_killed(sim: Simulator, nats_server: LocalNatsSer
 
 async def test_a_leader_that_is_stopped_hands_over(sim: Simulator, nats_server: LocalNatsServer) -> None:
     async with scene(sim, nats_server, WARM, WARM) as stage:
+        leader = await stage.ready()
+
+        async def is_shown() -> bool:
+            (said,) = (await drift_bus("status", "--json", "--nats-url", nats_server.url)).objects
+            endpoints = said["leader"] and [one["rpc_endpoint"] for one in (said["leader"], *said["standbys"])]
+            return endpoints == [leader.http.url, stage.other(leader).http.url] and not said["complaints"]
+
+        await wait_until(is_shown, PATIENCE_S, "drift-bus status shows both")
         _, stopped = await overcome(stage, lambda leader: leader.process.terminate(), ("SOL-PERP", "BTC-PERP"))
         await wait_until(lambda: stopped.process.returncode is not None, PATIENCE_S, "the old leader ends")
         assert stopped.process.returncode == 0
