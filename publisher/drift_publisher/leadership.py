@@ -84,7 +84,7 @@ class Leadership:
         listening = await self._nats.subscribe(self._topology.subjects.standbys, cb=self._on_standby)
         try:
             while True:
-                await self._lease.acquire(lambda: self._source.is_alive)
+                await self._lease.acquire(self._hears_the_chain)
                 try:
                     await self._lead(reign)
                 except* (LeaseLost, NatsUnavailable) as lost:
@@ -96,6 +96,9 @@ class Leadership:
         finally:
             if not self._nats.is_closed:
                 await listening.unsubscribe()
+
+    def _hears_the_chain(self) -> bool:
+        return self._source.is_alive and self._source.silent_for_s() <= self._yield_after_s
 
     async def _lead(self, reign: Reign) -> None:
         term = await claim_epoch(self._nats, self._topology, above=self.epoch)

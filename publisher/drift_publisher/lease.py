@@ -106,8 +106,12 @@ class Lease:
         if not self.is_held:
             return
         self.since_ns = None
-        with contextlib.suppress(_NotOurs, NatsError, TimeoutError):
-            await self._put(self._sequence, resigned=True)
+        with contextlib.suppress(_NotOurs, LeaseLost, NatsError, TimeoutError):
+            try:
+                await self._put(self._sequence, resigned=True)
+            except _NotOurs:  # a renewal was on its way when we were told to stop
+                await self._adopt()
+                await self._put(self._sequence, resigned=True)
 
     def _may_be_free(self, patience_s: float) -> bool:
         patience_s += 0.0 if self._free_after else self._ttl_s

@@ -88,6 +88,17 @@ async def test_it_passes_on_at_once_when_its_holder_resigns(server: LocalNatsSer
         assert not first.is_held
 
 
+async def test_a_resignation_overtakes_a_renewal_whose_answer_got_lost(server: LocalNatsServer) -> None:
+    async with leases(server, "first", "second") as (first, second):
+        await first.acquire()
+        await first._put(first._sequence)  # stored, and first does not know of it
+        sequence = first._sequence
+        await first.resign()
+        assert first._sequence > sequence
+        await second.acquire()
+        assert second.is_held
+
+
 async def test_a_holder_that_was_overtaken_is_told(server: LocalNatsServer) -> None:
     async with leases(server, "first", "second") as (first, second):
         await first.acquire()
