@@ -60,11 +60,15 @@ class Bus:
         self._reported: set[str] = set()
         self._fence: dict[str, str] = {}
         self._is_held = False
+        self._is_leading: Callable[[], bool] = lambda: True
         self._reign = 0
 
-    def lead(self, fence: dict[str, str]) -> None:
-        """From now on every message carries these headers, by which the stream knows who may write."""
-        self._fence = fence
+    def lead(self, fence: dict[str, str], is_leading: Callable[[], bool]) -> None:
+        """From now on every message carries ``fence``, by which the stream knows who may write.
+
+        Nothing is sent once ``is_leading`` says no.
+        """
+        self._fence, self._is_leading = fence, is_leading
 
     def abandon(self) -> None:
         """Drops everything that is not acknowledged: it is not ours to send any more."""
@@ -141,7 +145,7 @@ class Bus:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._outbox and self._nats.is_connected and not self._is_held:
+            while self._outbox and self._nats.is_connected and not self._is_held and self._is_leading():
                 await self._nats.send(b"".join(self._next_frames()))
 
     def _next_frames(self) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from drift_bus.redaction import redact
 __all__ = ["Examination", "Finding", "Result", "checked", "failed", "failed_by", "ok", "skipped", "warning"]
 
 Result = Literal["ok", "warning", "failed", "skipped"]
-LIMIT_S: Final = 30.0
+LIMIT_S: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)

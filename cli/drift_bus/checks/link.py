@@ -18,8 +18,8 @@ from drift_schemas.access import AccessError, NatsAccess, explain
 
 __all__ = ["ApiError", "Denied", "Link", "NoOneAnswers", "linked"]
 
-_CONNECT_S: Final = 8
-_ANSWER_S: Final = 10.0
+_CONNECT_S: Final = 5
+_ANSWER_S: Final = 6.0
 _NOT_ENABLED: Final = 10039
 
 
@@ -132,6 +132,8 @@ async def linked(server: str, access: NatsAccess) -> AsyncIterator[Link]:
             name="drift-bus doctor",
             error_cb=link.on_error,
             allow_reconnect=False,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
             connect_timeout=_CONNECT_S,
             **login.options_for(client),
         )

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["examine_rpc"]
 
-_PATIENCE_S: Final = 10.0
-_STEP_S: Final = 5.0
-_LIMIT_S: Final = 40.0
+_PATIENCE_S: Final = 5.0
+_STEP_S: Final = 4.0
+_LIMIT_S: Final = 15.0
 _UNEASY_S: Final = 15.0
 _UNIX_TIME_AT: Final = 32
 _PLAN: Final = "check the URL, its key and its plan with the provider; name another endpoint in DRIFT_BUS_RPC_URLS"
