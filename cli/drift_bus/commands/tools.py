@@ -1,0 +1,128 @@
+"""The commands for trying things out and for finding what is wrong: simulate, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from drift_bus.options import (
+    AsJson,
+    Cluster,
+    Lifeline,
+    Markets,
+    NatsUrl,
+    Prefix,
+    RpcUrl,
+    Source,
+    WsUrl,
+    positive,
+)
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: drift-bus simulate --port 8899 --updates-per-second 100 --funding-period 60")
+def simulate(
+    context: typer.Context,
+    port: Annotated[
+        int,
+        typer.Option(
+            "--port",
+            metavar="P",
+            min=0,
+            max=65534,
+            help="HTTP port; P+1 serves WebSockets too. 0 takes a free pair.",
+        ),
+    ] = 8899,
+    updates_per_second: Annotated[
+        float,
+        typer.Option("--updates-per-second", metavar="N", callback=positive, help="Account changes a second."),
+    ] = 50.0,
+    funding_period: Annotated[
+        int, typer.Option("--funding-period", metavar="S", min=1, help="Seconds between funding settlements.")
+    ] = 3600,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Same seed, same random walk.")] = 7,
+    perp_markets: Annotated[
+        int | None,
+        typer.Option(
+            "--perp-markets",
+            metavar="N",
+            min=1,
+            max=1000,
+            help="How many. Default: a selection of real ones.",
+        ),
+    ] = None,
+    capture_file: Annotated[
+        Path | None,
+        typer.Option("--capture", metavar="FILE", help="Serve what 'drift-bus capture' kept, not a random walk."),
+    ] = None,
+    speed: Annotated[
+        str, typer.Option("--speed", metavar="1|10|max", help="Of a capture: its own pace, a multiple, or all it can.")
+    ] = "1",
+    loop: Annotated[bool, typer.Option("--loop", help="Begin the capture again at its end.")] = False,
+    exit_at_end: Annotated[bool, typer.Option("--exit-at-end", help="End with the capture, with status 0.")] = False,
+    as_json: AsJson = False,
+    until_stdin_closes: Lifeline = False,
+) -> int:
+    """Run a simulated Solana node with live Drift accounts, for trying things out.
+
+    Its data is invented, or happens again from a capture. Point a publisher at it with --rpc-url and
+    --cluster simulated.
+    """
+    from drift_bus.simulate import refuse_mixture, serve_capture, speed_of
+    from drift_bus.simulate import simulate as run
+
+    refuse_mixture(context, is_capture=capture_file is not None)
+    if capture_file is not None:
+        return serve_capture(
+            capture_file,
+            port=port,
+            speed=speed_of(speed),
+            loop=loop,
+            exit_at_end=exit_at_end,
+            as_json=as_json,
+            until_stdin_closes=until_stdin_closes,
+        )
+    options = {
+        "port": port,
+        "updates_per_second": updates_per_second,
+        "funding_period_s": funding_period,
+        "seed": seed,
+        "perp_markets": perp_markets,
+    }
+    return run(options, as_json=as_json, until_stdin_closes=until_stdin_closes)
+
+
+@app.command(epilog="Example: drift-bus doctor --json")
+def doctor(
+    rpc_url: RpcUrl = None,
+    ws_url: WsUrl = None,
+    source: Source = None,
+    nats_url: NatsUrl = None,
+    markets: Markets = None,
+    cluster: Cluster = None,
+    prefix: Prefix = None,
+    as_json: AsJson = False,
+) -> int:
+    """Look at everything a bus needs, and say what is wrong and what to do.
+
+    Settings, RPC endpoints, NATS server, rights, streams and buckets, publisher, clocks, room; and a canary goes the
+    whole way. It writes nothing but that. With --json each finding is one object a line. The status is 0 where nothing
+    failed, else 1.
+    """
+    from drift_bus.doctor import doctor as run
+
+    flags = {
+        "rpc_url": rpc_url,
+        "ws_url": ws_url,
+        "source": source,
+        "nats_url": nats_url,
+        "markets": markets,
+        "cluster": cluster,
+        "subject_prefix": prefix,
+    }
+    return run(flags=flags, as_json=as_json)
