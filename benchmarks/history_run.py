@@ -177,9 +177,11 @@ async def _export(url: str, folder: Path, file_format: str) -> dict[str, Any]:
 
 
 async def _import(url: str, folder: Path) -> dict[str, Any]:
-    from drift_subscribers.archive import import_history
+    from drift_subscribers.archive import ExportSource, import_history
 
-    return await _timed(url, lambda client: _imported(import_history(client, Topology("imported"), folder)))
+    return await _timed(
+        url, lambda client: _imported(import_history(client, Topology("imported"), ExportSource(folder)))
+    )
 
 
 async def _imported(importing: Awaitable[Any]) -> int:

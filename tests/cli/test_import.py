@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgpack
+
 from drift_bus.nats_server import LocalNatsServer
+from drift_publisher.capture import open_capture, project_capture
 from tests.cli.support import Bus, drift_bus, funding, price
+
+CAPTURES = Path(__file__).parents[1] / "publisher" / "captures"
 
 
 async def test_a_history_travels_to_another_server(nats_server: LocalNatsServer, tmp_path: Path) -> None:
@@ -37,4 +42,25 @@ async def test_what_is_no_export_is_told(nats_server: LocalNatsServer, tmp_path:
     assert [done.status for done in (missing, empty, capture)] == [1, 1, 1]
     assert "does not exist" in missing.complaint
     assert "there is no _manifest.json in it" in empty.complaint
-    assert "drift-bus simulate --capture" in capture.complaint
+    assert "neither the folder of an export nor a capture" in capture.complaint
+
+
+async def test_a_capture_becomes_a_stream(nats_server: LocalNatsServer, tmp_path: Path) -> None:
+    """The oddities' capture, of a whole pipeline: the events are those that its projection gives, once."""
+    capture = CAPTURES / "oddities.capture.zst"
+    with capture.open("rb") as file:
+        (tmp_path / "short.zst").write_bytes(file.read()[:-200])
+    wanted = list(project_capture(open_capture(capture).records(), cluster="simulated", epoch=1))
+
+    first = await drift_bus("import", str(capture), "--nats-url", nats_server.url, "--prefix", "odd", "--json")
+    again = await drift_bus("import", str(capture), "--nats-url", nats_server.url, "--prefix", "odd")
+    short = await drift_bus("import", str(tmp_path / "short.zst"), "--nats-url", nats_server.url, "--prefix", "cut")
+    back = await drift_bus("replay", "--nats-url", nats_server.url, "--prefix", "odd", "--json")
+
+    assert (first.status, first.objects[0]["rows"]) == (0, len(wanted))
+    assert again.stdout.startswith("nothing to do")
+    assert short.status == 1
+    assert "cut short" in short.complaint
+    assert [one["published_at_ns"] for one in back.objects] == [
+        msgpack.unpackb(message.payload, strict_map_key=False)["published_at_ns"] for message in wanted
+    ]

@@ -112,19 +112,19 @@ def export(
 
 @app.command("import", epilog="Example: drift-bus import funding-today --prefix imported")
 def import_export(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of an export.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder of an export, or the file of a capture.")],
     nats_url: NatsUrl = None,
     prefix: Prefix = None,
     as_json: AsJson = False,
 ) -> int:
-    """Make a stream of an export, with the old order, times and ids.
+    """Make a stream of an export, with the old order, times and ids, or of the events that follow from a capture.
 
     Only into a stream of its own, never into one that a publisher uses: name a fresh --prefix where there is one.
     The same command again goes on where the last one stopped.
     """
     from drift_bus.import_ import import_export as run
 
-    return run(folder, nats_url=nats_url, prefix=prefix, as_json=as_json)
+    return run(path, nats_url=nats_url, prefix=prefix, as_json=as_json)
 
 
 @app.command(epilog="Example: drift-bus streams --json")

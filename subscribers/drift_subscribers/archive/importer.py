@@ -1,4 +1,4 @@
-"""Import: an export becomes a stream again, in the old order, with the old times and ids."""
+"""Import: a history becomes a stream again, in the old order, with the old times and ids."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from nats.aio.client import Client
@@ -24,10 +23,10 @@ from drift_schemas import (
     encode,
     schema_of,
 )
-from drift_subscribers.archive.errors import DamagedExport, ImportInterrupted, ImportRefused
-from drift_subscribers.archive.events import ArchivedEvent, read_events
+from drift_subscribers.archive.errors import ImportInterrupted, ImportRefused
+from drift_subscribers.archive.events import ArchivedEvent
 from drift_subscribers.archive.fenced import FencedSender, LineLost
-from drift_subscribers.archive.manifest import MANIFEST, Manifest
+from drift_subscribers.archive.sources import ImportSource
 from drift_subscribers.archive.target import Place, Target
 from drift_subscribers.history.span import PATIENCE_S
 
@@ -51,29 +50,29 @@ class ImportResult:
     """What a run of an import did.
 
     Attributes:
-        manifest: Of the export; where ``manifest.finished`` is false, the export itself is not whole.
         stream: The stream that holds it now.
         new_rows: Events that this run stored; 0: there was nothing to do.
-        finished: Everything that the export holds is in the stream.
+        rows: Events of the history that the stream holds.
+        finished: Everything that the history holds is in the stream.
     """
 
-    manifest: Manifest
     stream: str
     new_rows: int
+    rows: int
     finished: bool
 
 
 async def import_history(
     client: Client,
     topology: Topology,
-    folder: Path,
+    source: ImportSource,
     *,
     stop: asyncio.Event | None = None,
     on_progress: Callable[[ImportProgress], None] = lambda _: None,
     patience_s: float = PATIENCE_S,
     listen_s: float = LISTEN_S,
 ) -> ImportResult:
-    """Stores an export's events in a stream of its own under ``topology``'s prefix.
+    """Stores a history's events in a stream of its own under ``topology``'s prefix.
 
     The stream keeps the order, has no limits, and republishes nothing, so that nobody takes it for live. Each message
     carries its first place and time (``Drift-Stored-Sequence``, ``Drift-Stored-At``) and its id. The same call again
@@ -83,29 +82,25 @@ async def import_history(
     Args:
         client: A connection that reconnects; it stays the caller's.
         topology: Names of stream and subjects; only the prefix counts.
-        folder: An export, maybe one that is not finished.
+        source: The history, such as an :class:`ExportSource`, maybe of an export that is not finished.
         stop: Once set, the import returns early.
         on_progress: Called every thousand events.
         patience_s: How long a server that does not answer is waited for.
         listen_s: How long to listen for a live publisher, which tells of itself once a second.
 
     Raises:
-        DamagedExport: the folder is no export, or a part is missing, truncated or altered; nothing was written then.
+        DamagedExport: a part is missing, truncated or altered; nothing was written then.
         ImportRefused: a publisher is live under the prefix, or the stream is there already and is not this import's.
         ImportInterrupted: the server did not store a message, or stayed away; the same call goes on.
         MissingExtra: Parquet without pyarrow.
     """
-    manifest = Manifest.load(folder)
-    if manifest is None:
-        raise DamagedExport(folder, f"is no export: there is no {MANIFEST} in it")
     stop = stop or asyncio.Event()
     async with _nobody_publishes(client, topology, listen_s):
-        for part in manifest.parts:
-            await asyncio.to_thread(part.check, folder / part.path, thoroughly=True)
-    target = Target(client, topology, manifest, patience_s=patience_s)
+        await asyncio.to_thread(source.check)
+    target = Target(client, topology, source, patience_s=patience_s)
     await target.ensure()
     place = await target.place()
-    sending = _Sending(client, topology, folder, manifest, stop, on_progress)
+    sending = _Sending(client, topology, source, stop, on_progress)
     begin, silent_since, finished = place, time.monotonic(), None
     while finished is None:
         try:
@@ -117,8 +112,8 @@ async def import_history(
                 silent_since = time.monotonic()
             elif time.monotonic() - silent_since > patience_s:
                 raise ImportInterrupted(f"{lost}, for {patience_s:g} s; the same call goes on from there") from None
-    stored = (await target.place()).events - begin.events
-    return ImportResult(manifest, topology.stream, stored, finished)
+    rows = (await target.place()).events
+    return ImportResult(topology.stream, rows - begin.events, rows, finished)
 
 
 class _Sending:
@@ -128,15 +123,13 @@ class _Sending:
         self,
         client: Client,
         topology: Topology,
-        folder: Path,
-        manifest: Manifest,
+        source: ImportSource,
         stop: asyncio.Event,
         on_progress: Callable[[ImportProgress], None],
     ) -> None:
         self._client = client
         self._subjects = topology.subjects
-        self._folder = folder
-        self._manifest = manifest
+        self._source = source
         self._stop = stop
         self._on_progress = on_progress
 
@@ -147,10 +140,10 @@ class _Sending:
             LineLost: acknowledgements stay away; look where the target stands, and send again behind that.
             ImportInterrupted: the stream refused a message.
         """
-        total = max(0, self._manifest.rows - place.events)
+        total = max(0, self._source.rows - place.events)
         epoch, last, rows = place.epoch, place.imported, 0
         async with FencedSender(self._client, place.last_sequence) as sender:
-            for archived in read_events(self._folder, self._manifest, after=place.imported):
+            for archived in self._source.events(place.imported):
                 await self._send(sender, archived)
                 epoch, last, rows = max(epoch, archived.event.epoch), archived.sequence, rows + 1
                 if rows % _TELL_EVERY == 0:

@@ -10,7 +10,7 @@ from nats.aio.client import Client
 from drift_schemas import STORED_SEQUENCE_HEADER, SUBJECT_HEADER, Topology, decode_event
 from drift_subscribers.archive.errors import ImportRefused
 from drift_subscribers.archive.fenced import DUPLICATE_WINDOW_S
-from drift_subscribers.archive.manifest import Manifest
+from drift_subscribers.archive.sources import ImportSource
 from drift_subscribers.history import NoHistory
 from drift_subscribers.history.inquiry import Inquiry, JetStreamRefusal
 
@@ -39,10 +39,10 @@ class Place(NamedTuple):
 class Target:
     """A stream for one import: nobody hears its messages as live, and no limit takes them away."""
 
-    def __init__(self, client: Client, topology: Topology, manifest: Manifest, *, patience_s: float) -> None:
+    def __init__(self, client: Client, topology: Topology, source: ImportSource, *, patience_s: float) -> None:
         self._inquiry = Inquiry(client, patience_s=patience_s)
         self._topology = topology
-        self._manifest = manifest
+        self._source = source
 
     async def ensure(self) -> None:
         """Makes the stream, or finds the one that an earlier run of the same import made.
@@ -57,10 +57,10 @@ class Target:
             except NoHistory:
                 await self._make(inquiry)
                 return
-        if (info["config"].get("metadata") or {}).get(_METADATA) != self._manifest.id:
+        if (info["config"].get("metadata") or {}).get(_METADATA) != self._source.id:
             raise ImportRefused(
                 f"there is a stream {name} already, with {info['state']['messages']} messages that are not of this "
-                f"export: import under a prefix of its own, such as --prefix imported.{self._manifest.prefix}"
+                f"history: import under a prefix of its own, such as --prefix imported.{self._topology.prefix}"
             )
 
     async def place(self) -> Place:
@@ -97,12 +97,11 @@ class Target:
     def _config(self) -> dict[str, Any]:
         config = self._topology.stream_config()
         del config["republish"]
-        origin = {"stream": self._manifest.stream, "created": self._manifest.created}
         return {
             **config,
             "description": "drift-bus: an imported history",
             "max_age": 0,
             "max_bytes": -1,
             "duplicate_window": int(DUPLICATE_WINDOW_S * 1e9),
-            "metadata": {_METADATA: self._manifest.id, f"{_METADATA}-of": json.dumps(origin)},
+            "metadata": {_METADATA: self._source.id, f"{_METADATA}-of": json.dumps(self._source.origin)},
         }

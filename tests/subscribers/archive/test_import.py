@@ -13,6 +13,7 @@ from drift_publisher.stream_setup import ensure_topology
 from drift_schemas import Topology, encode
 from drift_subscribers.archive import (
     DamagedExport,
+    ExportSource,
     Format,
     ImportProgress,
     ImportRefused,
@@ -30,7 +31,7 @@ ELSEWHERE = Topology("imported.drift")
 
 
 async def imported(bus: BusWriter, folder: Path, topology: Topology = ELSEWHERE, **options: object) -> ImportResult:
-    return await import_history(bus.client, topology, folder, **{"listen_s": 0.1, **options})  # type: ignore[arg-type]
+    return await import_history(bus.client, topology, ExportSource(folder), **{"listen_s": 0.1, **options})  # type: ignore[arg-type]
 
 
 async def nothing_there(bus: BusWriter, topology: Topology = ELSEWHERE) -> None:
