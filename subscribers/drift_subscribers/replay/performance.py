@@ -25,7 +25,8 @@ from drift_subscribers.replay.writer import OnlyWriter
 __all__ = ["Performance"]
 
 _END_MARK_TTL: Final = "60s"
-_LEFT_OUT: Final = frozenset({MSG_ID_HEADER, TTL_HEADER, REASSERTION_HEADER})
+_LEFT_OUT: Final = (MSG_ID_HEADER, TTL_HEADER, REASSERTION_HEADER, "Nats-Expected-")
+"""Beginnings of the names of headers that held for the stream that was written first, and for no other."""
 _SHORTEST_LOOK_S: Final = 0.05
 _LONGEST_LOOK_S: Final = 1.0
 
@@ -136,7 +137,7 @@ class Performance:
         self.changes += tick.sort is TickSort.CHANGE
 
     async def _publish(self, tick: Tick) -> None:
-        headers = {name: value for name, value in tick.headers.items() if name not in _LEFT_OUT}
+        headers = {name: value for name, value in tick.headers.items() if not name.startswith(_LEFT_OUT)}
         headers |= {REPLAY_HEADER: self._target.name, STORED_AT_HEADER: str(tick.at_ns)}
         if tick.sort is TickSort.EXPIRY:
             headers |= {"KV-Operation": "DEL", TTL_HEADER: _END_MARK_TTL}

@@ -31,6 +31,7 @@ async def test_requests_sockets_and_events_are_counted(
         assert publisher.chain is not None
         status = publisher.chain.status
         await wait_until(lambda: status.state == "live")
+        await wait_until(lambda: publisher.bus is not None and publisher.bus.counts["stored"])
         page = await asyncio.to_thread(httpx.get, f"http://127.0.0.1:{free_port}/metrics")
         samples = {
             (sample.name, *sorted(sample.labels.values())): sample.value
