@@ -24,6 +24,7 @@ from drift_schemas import MSG_ID_HEADER, REASSERTION_HEADER
 __all__: list[str] = []
 
 _WATCH_EVERY_S: Final = 0.02
+_TROUBLE: Final = ("state", "reconnects", "failures", "throttled", "refused", "renewed")
 
 
 def _sample(publisher: Publisher) -> dict[str, Any]:
@@ -37,6 +38,7 @@ def _sample(publisher: Publisher) -> dict[str, Any]:
         "state": chain.status.state,
         "tasks": len(asyncio.all_tasks()),
         "reconnects": chain.status.reconnects,
+        "renewed": chain.status.renewed,
         "failures": sum(one.failures.total() for one in traffic),
         "throttled": sum(one.throttled for one in traffic),
         "requests": sum(one.requests.total() for one in traffic),
@@ -52,7 +54,7 @@ async def _watch(publisher: Publisher) -> None:
     told: tuple[object, ...] = ()
     while True:
         sample = _sample(publisher)
-        trouble = tuple(sample.get(name) for name in ("state", "reconnects", "failures", "throttled", "refused"))
+        trouble = tuple(sample.get(name) for name in _TROUBLE)
         if trouble != told:
             told = trouble
             say(**sample)

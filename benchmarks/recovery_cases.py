@@ -33,7 +33,7 @@ class Case:
     kind: str
     lasts_s: float
     cut: bool = False
-    noticed_by: Literal["reconnects", "failures", "refused"] | None = "reconnects"
+    noticed_by: Literal["reconnects", "failures", "refused", "renewed"] | None = "reconnects"
     noticed_at: int = 1
     about: Literal["market", "oracle"] | None = None
     at_start: bool = False
@@ -60,6 +60,9 @@ CASES: Final = (
     Case("half_open", 12),
     Case("slot_stuck", 12),
     Case("slot_backwards", 12),
+    Case("slot_from_the_future", 12, options={"slots": 10**9}),
+    Case("slot_from_the_future", 8, about="oracle", noticed_by="refused", options={"slots": 10**9}),
+    Case("deaf_subscription", 60, about="oracle", noticed_by="renewed"),
     Case("close_after_messages", 15),
     Case("garbage_ws", 12),
     Case("http_html_429", 15, cut=True, noticed_by="failures"),
