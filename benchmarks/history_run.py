@@ -114,7 +114,7 @@ async def _bare(client: Client) -> int:
     )
     subjects, count = _TOPOLOGY.subjects.everything, 0
     pull = await client.jetstream().pull_subscribe(subjects, stream=_TOPOLOGY.stream, config=config)
-    left = (await pull.consumer_info()).num_pending
+    left = (await pull.consumer_info()).num_pending or 0
     while count < left:
         count += len(await pull.fetch(min(_BATCH, left - count), timeout=30))
     return count
