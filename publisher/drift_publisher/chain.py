@@ -155,8 +155,10 @@ class Chain:
             self._live_at = time.monotonic()
         return self.mode == "polling" or time.monotonic() - self._live_at > _POLL_AFTER_S
 
-    async def _lag(self, slot: int) -> str:
-        return await lag_of(self._rpc, self.pool, self.pool.current, slot, self._limits)
+    async def _lag(self) -> str:
+        endpoint = self.pool.current
+        slot = await self._rpc.slot(endpoint)
+        return "" if slot is None else await lag_of(self._rpc, self.pool, endpoint, slot, self._limits)
 
     async def _return_to_first_endpoint(self) -> None:
         while True:

@@ -29,7 +29,7 @@ class Poller:
         discover: Reads the markets anew and delivers them, so that new ones are found.
         every_s: Pause between two reads.
         wanted: Whether to poll now.
-        lag: Says how the node that answers with this slot lags; an empty string where it does not.
+        lag: Says how the node that answers lags; an empty string where it does not.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Poller:
         *,
         every_s: float,
         wanted: Callable[[], bool],
-        lag: Callable[[int], Awaitable[str]],
+        lag: Callable[[], Awaitable[str]],
     ) -> None:
         self._rpc = rpc
         self._status = status
@@ -69,15 +69,18 @@ class Poller:
         if time.monotonic() >= self._discover_at:
             self._discover_at = time.monotonic() + _DISCOVER_EVERY_S
             await self._discover(deliver)
-        updates = await self._rpc.accounts(self._known_addresses())
-        slot = max((update.slot for update in updates), default=0)
-        lag = await self._lag_now_and_then(slot)
+        lag = await self._lag_now_and_then()
         if not self._wanted():
             return
         if lag:
             self._rpc.blame(lag, at_once=True)
             self._trouble(lag)
             return
+        updates = await self._rpc.accounts(self._known_addresses())
+        if not self._wanted():
+            return
+        # delivered before anything else can happen: a socket may be opening, and its read is newer
+        slot = max((update.slot for update in updates), default=0)
         for update in updates:
             deliver(update)
         if not self._status.is_from_the_future(slot) and self._status.note_slot(slot):
@@ -93,10 +96,10 @@ class Poller:
             self._rpc.blame(why)
             self._trouble(why)
 
-    async def _lag_now_and_then(self, slot: int) -> str:
-        if not slot or time.monotonic() < self._judge_at:
+    async def _lag_now_and_then(self) -> str:
+        if time.monotonic() < self._judge_at:
             return ""
-        lag = await self._lag(slot)
+        lag = await self._lag()
         self._judge_at = time.monotonic() + (0.0 if lag else _JUDGE_EVERY_S)
         return lag
 
