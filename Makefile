@@ -36,7 +36,7 @@ test: setup ## lint, types, then every test (ARGS='-k feed' for some of them)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n 6 --dist worksteal $(ARGS)
 
 lint: setup ## lint and types only
 	$(BIN)/ruff check .
