@@ -13,7 +13,7 @@ GIVEN_SECONDS := $(if $(filter command environment,$(firstword $(origin SECONDS)
 WITHOUT_MAKE := unset MAKEFLAGS MFLAGS MAKEOVERRIDES;
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format bench demo run docs clean require-rpc-url
+.PHONY: help setup test test-cluster lint format bench demo run docs clean require-rpc-url
 
 help: ## list the targets
 	@echo "drift-bus: make <target>"
@@ -37,6 +37,9 @@ test: setup ## lint, types, then every test (ARGS='-k feed' for some of them)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 6 --dist worksteal $(ARGS)
+
+test-cluster: setup ## kill nodes of a three-node NATS cluster, one after the other
+	$(BIN)/python -m pytest -m cluster $(ARGS)
 
 lint: setup ## lint and types only
 	$(BIN)/ruff check .

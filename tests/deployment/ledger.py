@@ -12,6 +12,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from drift_publisher.bus import Bus
 from drift_schemas import KINDS, MSG_ID_HEADER, REASSERTION_HEADER, Kind, MarketDataEvent, Topology
+from drift_schemas.codec import unpack
 from drift_subscribers import DriftFeed, EventStream, Lossless
 
 __all__ = ["Acknowledged", "Witness", "repeated", "stored_changes", "stored_sequences"]
@@ -54,8 +55,13 @@ class Witness:
             self.seen.append(self._stream.sequence)
 
 
-async def stored_changes(url: str, topology: Topology, *, kinds: tuple[Kind, ...] = KINDS) -> dict[int, str]:
-    """Message ids of the changes in the stream, by sequence, read by bare nats-py."""
+async def stored_changes(
+    url: str, topology: Topology, *, kinds: tuple[Kind, ...] = KINDS, in_force: bool = False
+) -> dict[int, str]:
+    """Message ids of the changes in the stream, by sequence, read by bare nats-py.
+
+    With ``in_force`` without those of an older epoch than one before them, which every reader refuses.
+    """
     client = await nats.connect(url.split(","))
     try:
         config = ConsumerConfig(
@@ -67,12 +73,13 @@ async def stored_changes(url: str, topology: Topology, *, kinds: tuple[Kind, ...
         )
         pull = await client.jetstream().pull_subscribe("", stream=topology.stream, config=config)
         found: dict[int, str] = {}
-        left = (await pull.consumer_info()).num_pending or 0
+        left, newest = (await pull.consumer_info()).num_pending or 0, 0
         while left:
             for message in await pull.fetch(min(left, 500), timeout=30):
                 left = message.metadata.num_pending
-                headers = message.headers or {}
-                if REASSERTION_HEADER not in headers:
+                headers, epoch = message.headers or {}, int(unpack(message.data)["epoch"])
+                newest = max(newest, epoch)
+                if REASSERTION_HEADER not in headers and not (in_force and epoch < newest):
                     found[message.metadata.sequence.stream] = headers[MSG_ID_HEADER]
         return found
     finally:

@@ -22,7 +22,7 @@ STREAMS = [config["name"] for config in TOPOLOGY.configs()]
 ENOUGH = 200
 
 # nats-py leaves the socket of a reconnection that failed half-way to the garbage collector.
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")]
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +88,8 @@ async def test_any_node_and_the_streams_leader_may_be_killed(
         async def engine_has_all() -> bool:
             nonlocal stored
             stored = await stored_changes(cluster.url, TOPOLOGY)
-            return set(seen()) >= stored.keys() - already
+            in_force = await stored_changes(cluster.url, TOPOLOGY, in_force=True)
+            return set(seen()) >= in_force.keys() - already
 
         await wait_until(engine_has_all, 90, "the engine has seen every change", every_s=0.5)
 
