@@ -18,7 +18,7 @@ WITHOUT_MAKE := unset MAKEFLAGS MFLAGS MAKEOVERRIDES;
 help: ## list the targets
 	@echo "drift-bus: make <target>"
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
-		while IFS='|' read -r name text; do printf '%-9s %s\n' "$$name" "$$text"; done
+		while IFS='|' read -r name text; do printf '%-13s %s\n' "$$name" "$$text"; done
 
 setup: $(STAMP) ## make .venv with all that is needed (PYTHON=python3.12 to choose)
 
