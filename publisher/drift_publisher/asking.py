@@ -1,14 +1,26 @@
-"""A NATS request inside a task that may be cancelled."""
+"""NATS requests inside a task that may be cancelled, and writes that hold only behind what we know."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Final
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-__all__ = ["ask"]
+__all__ = ["WRONG_SEQUENCE", "ask", "behind"]
+
+WRONG_SEQUENCE: Final = 10071
+"""JetStream's error number for a message that was not stored, for another one stands where :func:`behind` said."""
+
+
+def behind(subject: str, sequence: int) -> dict[str, str]:
+    """Headers with which the stream stores a message only while ``sequence`` is the last one of ``subject``."""
+    return {
+        "Nats-Expected-Last-Subject-Sequence": str(sequence),
+        "Nats-Expected-Last-Subject-Sequence-Subject": subject,
+    }
 
 
 async def ask(

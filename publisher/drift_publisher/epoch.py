@@ -9,14 +9,13 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from drift_publisher.asking import ask
+from drift_publisher.asking import WRONG_SEQUENCE, ask, behind
 from drift_publisher.errors import NatsUnavailable
 from drift_schemas import SEQUENCE_HEADER, TTL_HEADER, Topology
 
 __all__ = ["Term", "claim_epoch", "rewrite_epoch"]
 
 _TIMEOUT_S: Final = 5.0
-_WRONG_SEQUENCE: Final = 10071
 
 
 class Term(NamedTuple):
@@ -76,7 +75,7 @@ async def rewrite_epoch(nats: Client, topology: Topology, term: Term) -> Term:
 
 async def _write(nats: Client, topology: Topology, epoch: int, expected: int) -> Term:
     subject = topology.subjects.epoch
-    headers = {TTL_HEADER: "never", **_fence(subject, expected)}
+    headers = {TTL_HEADER: "never", **behind(subject, expected)}
     try:
         reply = await ask(nats, f"in.{subject}", str(epoch).encode(), timeout_s=_TIMEOUT_S, headers=headers)
     except (NatsError, TimeoutError) as error:
@@ -84,17 +83,10 @@ async def _write(nats: Client, topology: Topology, epoch: int, expected: int) ->
     answer = json.loads(reply.data)
     failure = answer.get("error")
     if failure is None:
-        return Term(epoch, answer["seq"], _fence(subject, answer["seq"]))
-    if failure.get("err_code") == _WRONG_SEQUENCE:
+        return Term(epoch, answer["seq"], behind(subject, answer["seq"]))
+    if failure.get("err_code") == WRONG_SEQUENCE:
         raise _Overtaken
     raise NatsUnavailable(f"the stream {topology.stream} refuses the epoch: {failure.get('description')}")
-
-
-def _fence(subject: str, sequence: int) -> dict[str, str]:
-    return {
-        "Nats-Expected-Last-Subject-Sequence": str(sequence),
-        "Nats-Expected-Last-Subject-Sequence-Subject": subject,
-    }
 
 
 def _no_answer(topology: Topology, error: Exception) -> NatsUnavailable:

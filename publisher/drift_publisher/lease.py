@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from drift_publisher.asking import ask
+from drift_publisher.asking import WRONG_SEQUENCE, ask, behind
 from drift_schemas import SEQUENCE_HEADER, TTL_HEADER, Topology
 
 __all__ = ["Lease", "LeaseLost"]
@@ -25,7 +25,6 @@ _TRY_EVERY_S: Final = 0.1
 _UNFIT_WAITS_S: Final = 3.0
 _SAFETY_S: Final = 0.25
 _RENEWALS_PER_TTL: Final = 4
-_WRONG_SEQUENCE: Final = 10071
 
 
 class LeaseLost(RuntimeError):
@@ -164,16 +163,12 @@ class Lease:
 
     async def _put(self, expected: int, *, resigned: bool = False) -> int:
         body = {"publisher_id": self._publisher_id, "since_ns": self.since_ns or time.time_ns()}
-        headers = {
-            TTL_HEADER: f"{self._ttl_s}s",
-            "Nats-Expected-Last-Subject-Sequence": str(expected),
-            "Nats-Expected-Last-Subject-Sequence-Subject": self._subject,
-        }
+        headers = {TTL_HEADER: f"{self._ttl_s}s", **behind(self._subject, expected)}
         payload = json.dumps({**body, "resigned": True} if resigned else body).encode()
         reply = await ask(self._nats, f"in.{self._subject}", payload, timeout_s=_ANSWER_S, headers=headers)
         answer = json.loads(reply.data)
         if (failure := answer.get("error")) is None:
             return int(answer["seq"])
-        if failure.get("err_code") == _WRONG_SEQUENCE:
+        if failure.get("err_code") == WRONG_SEQUENCE:
             raise _NotOurs
         raise NatsError(f"the stream refuses the lease: {failure.get('description')}")

@@ -13,16 +13,14 @@ from nats.aio.client import Client
 
 from drift_publisher.bus import Bus
 from drift_publisher.chain import Chain
+from drift_publisher.chain_setup import open_chain
 from drift_publisher.epoch import Term
 from drift_publisher.errors import PublisherError
 from drift_publisher.health import Health
 from drift_publisher.heartbeat import Heartbeat
-from drift_publisher.lag import LagLimits
 from drift_publisher.leadership import Leadership
 from drift_publisher.nats_connection import connect_nats
-from drift_publisher.profiles import DRIFT_V2
 from drift_publisher.projector import Projector
-from drift_publisher.rpc import RpcClient
 from drift_publisher.settings import PublisherSettings
 from drift_publisher.store import Touched
 from drift_publisher.stream_setup import ensure_topology
@@ -76,10 +74,6 @@ class Publisher:
                 await stack.enter_async_context(
                     serving_vitals(self.health, host=settings.metrics_host, port=settings.metrics_port)
                 )
-            pool = settings.endpoints()
-            rpc = await stack.enter_async_context(
-                RpcClient(pool, commitment=settings.commitment, give_up_after_s=settings.start_timeout_s)
-            )
             nats = await stack.enter_async_context(
                 connect_nats(
                     settings.nats_servers(),
@@ -92,18 +86,7 @@ class Publisher:
             self.health.nats = nats
             await ensure_topology(nats, self._topology)
             self.chain = self.health.chain = chain = await stack.enter_async_context(
-                Chain(
-                    DRIFT_V2,
-                    pool,
-                    rpc,
-                    markets=settings.markets,
-                    mode=settings.source,
-                    poll_every_s=settings.poll_every_s,
-                    silence_s=settings.slot_silence_s,
-                    quiet_s=settings.subscription_silence_s,
-                    limits=LagLimits(settings.max_lag_slots, settings.max_lag_s),
-                    on_update=self._on_update,
-                )
+                open_chain(settings, self._on_update)
             )
             cluster = await chain.cluster(settings.cluster)
             self.bus = self.health.bus = bus = Bus(nats)
@@ -120,7 +103,7 @@ class Publisher:
             await chain.client.account_subscriber.subscribe()
             self.health.note_initialized()
             markets = len(chain.store.market_names())
-            _log.info("following %d markets of %s (%s)", markets, cluster, rpc.name)
+            _log.info("following %d markets of %s (%s)", markets, cluster, chain.pool.current.name)
             if on_ready is not None:
                 on_ready()
             is_cold = settings.standby == "cold"

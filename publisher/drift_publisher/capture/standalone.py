@@ -9,9 +9,7 @@ from collections.abc import Callable
 from drift_publisher.capture.capturing import Capture, capturing
 from drift_publisher.capture.file import CaptureFile
 from drift_publisher.chain import Chain
-from drift_publisher.lag import LagLimits
-from drift_publisher.profiles import DRIFT_V2
-from drift_publisher.rpc import RpcClient
+from drift_publisher.chain_setup import open_chain
 from drift_publisher.settings import PublisherSettings
 
 __all__ = ["run_capture"]
@@ -37,24 +35,7 @@ async def run_capture(
     """
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(file.close)
-        pool = settings.endpoints()
-        rpc = await stack.enter_async_context(
-            RpcClient(pool, commitment=settings.commitment, give_up_after_s=settings.start_timeout_s)
-        )
-        chain = await stack.enter_async_context(
-            Chain(
-                DRIFT_V2,
-                pool,
-                rpc,
-                markets=settings.markets,
-                mode=settings.source,
-                poll_every_s=settings.poll_every_s,
-                silence_s=settings.slot_silence_s,
-                quiet_s=settings.subscription_silence_s,
-                limits=LagLimits(settings.max_lag_slots, settings.max_lag_s),
-                on_update=lambda _: None,
-            )
-        )
+        chain = await stack.enter_async_context(open_chain(settings))
         await chain.cluster(settings.cluster)
         async with capturing(chain, file) as capture:
             on_ready(chain, capture)
