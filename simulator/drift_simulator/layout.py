@@ -10,7 +10,9 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any, NamedTuple
 
-__all__ = ["Field", "Idl", "Layout", "LayoutError", "Record", "Value", "drift_idl", "switchboard_idl"]
+from .velocity.types import velocity_document
+
+__all__ = ["Field", "Idl", "Layout", "LayoutError", "Record", "Value", "drift_idl", "switchboard_idl", "velocity_idl"]
 
 Value = int | bytes
 
@@ -211,6 +213,12 @@ def _driftpy_idl(file: str) -> Idl:
 def drift_idl() -> Idl:
     """Return the Drift v2 program's IDL as driftpy ships it."""
     return _driftpy_idl("drift.json")
+
+
+@lru_cache(maxsize=1)
+def velocity_idl() -> Idl:
+    """Return the Velocity v1 program's types as the simulator declares them; there is no SDK to take them from."""
+    return Idl(velocity_document())
 
 
 @lru_cache(maxsize=1)

@@ -36,11 +36,12 @@ def test_sizes_are_those_on_chain(name: str, size: int) -> None:
     assert drift_idl().account(name).size == size
 
 
-def _random_value(field: Field, rng: random.Random) -> Value:
+def random_value(field: Field, rng: random.Random, idl: Idl) -> Value:
+    """A value that the field can hold, often one at its edge."""
     if field.is_bytes:
         return rng.randbytes(field.size)
     if field.enum is not None:
-        return rng.randrange(len(drift_idl().variants(field.enum)))
+        return rng.randrange(len(idl.variants(field.enum)))
     if field.is_bool:
         return rng.randrange(2)
     bits = field.size * 8
@@ -55,7 +56,7 @@ def test_any_values_survive_the_way_through_bytes_and_driftpy(name: str, seed: i
     rng = random.Random(seed)
     layout = drift_idl().account(name)
     record = layout.record()
-    record.update({path: _random_value(field, rng) for path, field in layout.fields.items()})
+    record.update({path: random_value(field, rng, drift_idl()) for path, field in layout.fields.items()})
     assert_decodes_alike(record, decode(bytes(record)))
     assert layout.record(bytes(record)).values() == record.values()
 
