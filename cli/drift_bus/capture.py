@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from drift_bus.errors import UsageProblem
-from drift_bus.options import AsJson, Cluster, Lifeline, Markets, RpcUrl, Seconds, Source, WsUrl
+from drift_bus.options import AsJson, Cluster, Lifeline, Markets, Program, RpcUrl, Seconds, Source, WsUrl
 
 __all__ = ["app"]
 
@@ -47,6 +47,7 @@ def capture(
     rpc_url: RpcUrl = None,
     ws_url: WsUrl = None,
     source: Source = None,
+    program: Program = None,
     markets: Markets = None,
     cluster: Cluster = None,
     seconds: Seconds = None,
@@ -71,7 +72,14 @@ def capture(
         raise UsageProblem("say where to: -o FILE (drift-bus capture --help)")
     from drift_bus.capturing import capture as run
 
-    flags = {"rpc_url": rpc_url, "ws_url": ws_url, "source": source, "markets": markets, "cluster": cluster}
+    flags = {
+        "rpc_url": rpc_url,
+        "ws_url": ws_url,
+        "source": source,
+        "program": program,
+        "markets": markets,
+        "cluster": cluster,
+    }
     return run(
         output,
         flags=flags,

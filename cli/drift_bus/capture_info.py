@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from drift_bus.errors import CommandError
 
 if TYPE_CHECKING:
+    from drift_publisher.profile import AnyProfile
     from drift_schemas.capture import CapturedAccount, CaptureReader
 
 __all__ = ["info", "opened"]
@@ -35,14 +36,14 @@ def info(file: Path, *, as_json: bool) -> int:
     """Reads the whole file and prints what it holds.
 
     Raises:
-        CommandError: it is no capture, or damaged; the text names the frame.
+        CommandError: it is no capture, of an unknown program, or damaged; the text names the frame.
     """
-    from drift_schemas.capture import CaptureDamaged
+    from drift_schemas.capture import CaptureError
 
     reader = opened(file)
     try:
         found = _count(reader)
-    except CaptureDamaged as error:
+    except CaptureError as error:
         raise CommandError(f"{file}: {error}") from None
     if as_json:
         sys.stdout.write(json.dumps(found) + "\n")
@@ -65,8 +66,10 @@ class _Span:
 
 
 def _count(reader: CaptureReader) -> dict[str, Any]:
+    from drift_publisher.capture import profile_of
     from drift_schemas.capture import CapturedAccount
 
+    profile = profile_of(reader.header)
     kinds: Counter[str] = Counter()
     addresses: set[str] = set()
     slots, times = _Span(), _Span()
@@ -80,7 +83,7 @@ def _count(reader: CaptureReader) -> dict[str, Any]:
             if isinstance(record, CapturedAccount):
                 accounts += 1
                 reads += record.was_read
-                kinds[_kind(record)] += 1
+                kinds[_kind(record, profile)] += 1
                 addresses.add(record.address)
             else:
                 told += 1
@@ -106,13 +109,11 @@ def _count(reader: CaptureReader) -> dict[str, Any]:
     }
 
 
-def _kind(record: CapturedAccount) -> str:
-    from drift_publisher.profiles import DRIFT_V2
-
+def _kind(record: CapturedAccount, profile: AnyProfile) -> str:
     if record.data is None:
         return "missing"
-    if record.owner == DRIFT_V2.program_id:
-        for layout in (DRIFT_V2.perp_market, DRIFT_V2.spot_market, DRIFT_V2.state):
+    if record.owner == profile.program_id:
+        for layout in (profile.perp_market, profile.spot_market, profile.state):
             if record.data[:8] == layout.discriminator:
                 return layout.name
     return "oracle or other"

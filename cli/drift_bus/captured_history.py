@@ -67,7 +67,7 @@ class CaptureSource:
         """The events that follow from the captured accounts."""
         subjects = Topology().subjects
         records = open_capture(self._path).records()
-        messages = project_capture(records, cluster=self._header.cluster, epoch=_EPOCH)
+        messages = project_capture(records, self._header, epoch=_EPOCH)
         for sequence, message in enumerate(messages, 1):
             parsed = subjects.parse(message.subject.removeprefix("in."))
             if sequence > after and parsed is not None:

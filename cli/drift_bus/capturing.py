@@ -84,6 +84,7 @@ async def _capture(
         rpc_urls=settings.rpc_urls,
         ws_url=settings.ws_url,
         source=settings.source,
+        program=settings.program,
         markets=settings.market_names,
         cluster=settings.cluster,
     )

@@ -85,6 +85,15 @@ Source = Annotated[
         "[DRIFT_BUS_SOURCE; default websocket]",
     ),
 ]
+Program = Annotated[
+    str | None,
+    typer.Option(
+        "--program",
+        metavar="drift-v2|velocity-v1|auto",
+        help="The on-chain program to follow; auto looks which of them has markets at the endpoint, and says so. "
+        "[DRIFT_BUS_PROGRAM; default auto]",
+    ),
+]
 Cluster = Annotated[
     str | None,
     typer.Option(

@@ -61,6 +61,7 @@ async def _publish(settings: CommandSettings, stop: asyncio.Event) -> None:
                 rpc_urls=settings.rpc_urls,
                 ws_url=settings.ws_url,
                 source=settings.source,
+                program=settings.program,
                 nats_url=settings.nats_url,
                 markets=settings.market_names,
                 cluster=settings.cluster,

@@ -31,6 +31,7 @@ class CommandSettings(NatsSettings, BaseSettings):
         rpc_urls: More of them, separated by commas, to fail over to in this order.
         ws_url: WebSocket endpoint of the first, where it is not the same host.
         source: ``websocket`` or ``polling``.
+        program: The on-chain program to follow, or ``auto``.
         nats_url: The NATS server, or servers of one cluster separated by commas.
         subject_prefix: First token of every subject.
         cluster: What the data is called: ``mainnet-beta``, ``devnet``, ``simulated``.
@@ -52,6 +53,7 @@ class CommandSettings(NatsSettings, BaseSettings):
     rpc_urls: str | None = None
     ws_url: str | None = None
     source: str | None = None
+    program: str | None = None
     nats_url: str = "nats://127.0.0.1:4222"
     subject_prefix: str = "drift"
     cluster: str | None = None

@@ -107,7 +107,9 @@ class _Run:
         rpc_url, ws_url = self._settings.rpc_url or "", self._settings.ws_url
         if self._demo:
             async with self._step("simulated chain") as told:
-                simulator = await self._child(parts, "simulator", ["simulate", "--port", "0", "--json"], {})
+                simulator = await self._child(
+                    parts, "simulator", ["simulate", "--port", "0", "--json", *self._simulated_program()], {}
+                )
                 first = await simulator.first_line(_CHILD_READY_S)
                 urls = json.loads(first)
                 told.append(f" at {urls['http_url']}")
@@ -121,6 +123,7 @@ class _Run:
             "DRIFT_BUS_SUBJECT_PREFIX": self._settings.subject_prefix,
             **({"DRIFT_BUS_WS_URL": ws_url} if ws_url else {}),
             **({"DRIFT_BUS_CAPTURE": self._settings.capture} if self._settings.capture else {}),
+            **({"DRIFT_BUS_PROGRAM": self._settings.program} if self._settings.program else {}),
             **({"DRIFT_BUS_CLUSTER": self._cluster} if self._cluster else {}),
         }
         all_markets = ["--markets", ""] if self._demo else []
@@ -128,6 +131,10 @@ class _Run:
         children.append(await self._child(parts, "publisher", arguments, environment))
         _say("publisher started")
         return children
+
+    def _simulated_program(self) -> list[str]:
+        program = self._settings.program
+        return ["--program", program] if program and program != "auto" else []
 
     async def _child(
         self,

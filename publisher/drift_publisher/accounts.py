@@ -1,120 +1,135 @@
-"""What the publisher reads of the chain: records with exact integers, the same for every program."""
+"""What the pipeline reads of a program's accounts: the same names and units, whichever program wrote them.
+
+Each profile has records of its own, with what its formulas need besides. All are exact integers, in the units of the
+chain: prices 1e-6 quote, base amounts 1e-9, funding rates 1e-9 quote per base, times Unix seconds.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-__all__ = ["OraclePrice", "PerpMarket", "SpotMarket", "State"]
+__all__ = ["Market", "OraclePrice", "PerpMarket", "SpotMarket", "SpotRates", "State"]
 
-
-class PerpMarket(NamedTuple):
-    """The fields of a perp market account that an event or a formula needs; units as on chain."""
-
-    pubkey: str
-    name: str
-    market_index: int
-    status: str
-    contract_type: str
-    contract_tier: str
-    paused_operations: int
-    number_of_users: int
-    expiry_ts: int
-    margin_ratio_initial: int
-    margin_ratio_maintenance: int
-    oracle: str
-    oracle_source: str
-    last_oracle_price_twap: int
-    last_oracle_price_twap_5min: int
-    last_oracle_price_twap_ts: int
-    base_asset_reserve: int
-    quote_asset_reserve: int
-    min_base_asset_reserve: int
-    max_base_asset_reserve: int
-    sqrt_k: int
-    peg_multiplier: int
-    terminal_quote_asset_reserve: int
-    base_asset_amount_long: int
-    base_asset_amount_short: int
-    base_asset_amount_with_amm: int
-    base_asset_amount_with_unsettled_lp: int
-    max_open_interest: int
-    last_funding_rate: int
-    last_funding_rate_long: int
-    last_funding_rate_short: int
-    last_24h_avg_funding_rate: int
-    total_exchange_fee: int
-    total_fee_minus_distributions: int
-    total_fee_withdrawn: int
-    total_liquidation_fee: int
-    cumulative_funding_rate_long: int
-    cumulative_funding_rate_short: int
-    last_mark_price_twap: int
-    last_mark_price_twap_5min: int
-    last_mark_price_twap_ts: int
-    last_oracle_conf_pct: int
-    net_revenue_since_last_funding: int
-    last_funding_rate_ts: int
-    last_funding_oracle_twap: int
-    funding_period: int
-    order_step_size: int
-    order_tick_size: int
-    min_order_size: int
-    volume_24h: int
-    long_intensity_volume: int
-    short_intensity_volume: int
-    mark_std: int
-    oracle_std: int
-    base_spread: int
-    max_spread: int
-    curve_update_intensity: int
-    amm_spread_adjustment: int
-    amm_inventory_spread_adjustment: int
-    reference_price_offset: int
-    reference_price_offset_deadband_pct: int
+# A record is a NamedTuple, whose fields nobody can assign: hence properties, one line each.
+# ruff: noqa: D102
+# fmt: off
 
 
-class SpotMarket(NamedTuple):
-    """The fields of a spot market account that an event or a formula needs; units as on chain."""
+class Market(Protocol):
+    """What every market says of itself."""
 
-    pubkey: str
-    name: str
-    market_index: int
-    status: str
-    asset_tier: str
-    mint: str
-    decimals: int
-    oracle: str
-    oracle_source: str
-    last_oracle_price_twap: int
-    last_oracle_price_twap_5min: int
-    last_oracle_price_twap_ts: int
-    insurance_fund_total_factor: int
-    deposit_balance: int
-    borrow_balance: int
-    cumulative_deposit_interest: int
-    cumulative_borrow_interest: int
-    initial_asset_weight: int
-    maintenance_asset_weight: int
-    initial_liability_weight: int
-    maintenance_liability_weight: int
-    optimal_utilization: int
-    optimal_borrow_rate: int
-    max_borrow_rate: int
-    min_borrow_rate: int
+    @property
+    def pubkey(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def market_index(self) -> int: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def oracle(self) -> str: ...
+    @property
+    def oracle_source(self) -> str: ...
+    @property
+    def last_oracle_price_twap(self) -> int: ...
+    @property
+    def last_oracle_price_twap_5min(self) -> int: ...
 
 
-class State(NamedTuple):
-    """The program's global account: counts, guard rails, what is paused."""
+class PerpMarket(Market, Protocol):
+    """A perp market's account."""
 
-    number_of_markets: int
-    number_of_spot_markets: int
-    exchange_status: int
-    slots_before_stale_for_amm: int
-    slots_before_stale_for_margin: int
-    confidence_interval_max_size: int
-    too_volatile_ratio: int
+    @property
+    def contract_type(self) -> str: ...
+    @property
+    def contract_tier(self) -> str: ...
+    @property
+    def paused_operations(self) -> int: ...
+    @property
+    def number_of_users(self) -> int: ...
+    @property
+    def expiry_ts(self) -> int: ...
+    @property
+    def margin_ratio_initial(self) -> int: ...
+    @property
+    def margin_ratio_maintenance(self) -> int: ...
+    @property
+    def base_asset_amount_long(self) -> int: ...
+    @property
+    def base_asset_amount_short(self) -> int: ...
+    @property
+    def max_open_interest(self) -> int: ...
+    @property
+    def last_funding_rate(self) -> int: ...
+    @property
+    def last_funding_rate_long(self) -> int: ...
+    @property
+    def last_funding_rate_short(self) -> int: ...
+    @property
+    def last_24h_avg_funding_rate(self) -> int: ...
+    @property
+    def cumulative_funding_rate_long(self) -> int: ...
+    @property
+    def cumulative_funding_rate_short(self) -> int: ...
+    @property
+    def last_mark_price_twap(self) -> int: ...
+    @property
+    def last_mark_price_twap_5min(self) -> int: ...
+    @property
+    def last_funding_rate_ts(self) -> int: ...
+    @property
+    def last_funding_oracle_twap(self) -> int: ...
+    @property
+    def funding_period(self) -> int: ...
+    @property
+    def order_step_size(self) -> int: ...
+    @property
+    def order_tick_size(self) -> int: ...
+    @property
+    def min_order_size(self) -> int: ...
+    @property
+    def volume_24h(self) -> int: ...
 
 
+class SpotMarket(Market, Protocol):
+    """A spot market's account."""
+
+    @property
+    def asset_tier(self) -> str: ...
+    @property
+    def mint(self) -> str: ...
+    @property
+    def decimals(self) -> int: ...
+    @property
+    def deposit_balance(self) -> int: ...
+    @property
+    def borrow_balance(self) -> int: ...
+    @property
+    def cumulative_deposit_interest(self) -> int: ...
+    @property
+    def cumulative_borrow_interest(self) -> int: ...
+    @property
+    def initial_asset_weight(self) -> int: ...
+    @property
+    def maintenance_asset_weight(self) -> int: ...
+    @property
+    def initial_liability_weight(self) -> int: ...
+    @property
+    def maintenance_liability_weight(self) -> int: ...
+
+
+class State(Protocol):
+    """The program's global account."""
+
+    @property
+    def number_of_markets(self) -> int: ...
+    @property
+    def number_of_spot_markets(self) -> int: ...
+    @property
+    def exchange_status(self) -> int: ...
+
+
+# fmt: on
 class OraclePrice(NamedTuple):
     """One oracle reading, brought to the program's price precision.
 
@@ -123,9 +138,19 @@ class OraclePrice(NamedTuple):
         confidence: 1e-6 quote per base.
         slot: Slot at which the price was posted.
         has_sufficient_data_points: The oracle's own word on its quorum.
+        sequence_id: The oracle's own number of the reading, which grows; 0 where it gives none.
     """
 
     price: int
     confidence: int
     slot: int
     has_sufficient_data_points: bool = True
+    sequence_id: int = 0
+
+
+class SpotRates(NamedTuple):
+    """1e-6 each: borrowed over deposited, and what depositors earn and borrowers pay a year."""
+
+    utilization: int
+    deposit_rate: int
+    borrow_rate: int

@@ -1,4 +1,4 @@
-"""The chain as one object: the DriftClient, its store, and the source that feeds it."""
+"""The chain as one object: the program's client, its store, and the source that feeds it."""
 
 from __future__ import annotations
 
@@ -8,20 +8,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, Self
 
-import httpx
-from anchorpy.program.core import Program
-from driftpy.account_subscription_config import AccountSubscriptionConfig
-from driftpy.drift_client import DriftClient
-from solana.rpc.async_api import AsyncClient
-from solders.keypair import Keypair
-
-from drift_publisher.account_subscriber import StoreAccountSubscriber
 from drift_publisher.endpoints import EndpointPool
 from drift_publisher.errors import AccountRefused, RpcUnavailable, SettingsError, UnknownMarket
-from drift_publisher.http_transport import BudgetTransport
 from drift_publisher.lag import LagLimits, lag_of
 from drift_publisher.polling import Poller
-from drift_publisher.profile import ProgramProfile
+from drift_publisher.profile import AnyProfile, Lifecycle
 from drift_publisher.rpc import RpcClient, RpcRefused
 from drift_publisher.source import AccountUpdate, Deliver, Source, SourceStatus, Subscriptions, Tap
 from drift_publisher.store import AccountStore, Touched
@@ -45,7 +36,7 @@ _RETURN_LOOK_S: Final = 1.0
 
 
 class Chain:
-    """One ``DriftClient`` whose accounts come over one socket, or by polling where sockets are refused.
+    """One client of the program whose accounts come over one socket, or by polling where sockets are refused.
 
     Args:
         profile: The program.
@@ -68,7 +59,7 @@ class Chain:
 
     def __init__(
         self,
-        profile: ProgramProfile,
+        profile: AnyProfile,
         pool: EndpointPool,
         rpc: RpcClient,
         *,
@@ -106,13 +97,15 @@ class Chain:
         self.genesis: str | None = None
         self.cluster_name = "unknown"
         self._tap: Tap | None = None
-        self.client = self._drift_client()
+        self.client = profile.open_client(
+            self.store, pool.endpoints[0], Lifecycle(self._start, self._fetch, self._stop)
+        )
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.client.connection.close()
+        await self.client.close()
 
     async def cluster(self, claimed: str | None) -> str:
         """What events say in ``cluster``: what the node's genesis hash proves, else what is claimed.
@@ -190,8 +183,7 @@ class Chain:
         await self._refresh([profile.state_address])
         if self.store.state is None:
             raise RpcUnavailable(f"{self._rpc.name} has no State account of {profile.name}")
-        addresses = [profile.perp_market_address(index) for index in range(self.store.state.number_of_markets)]
-        addresses += [profile.spot_market_address(index) for index in range(self.store.state.number_of_spot_markets)]
+        addresses = profile.market_addresses(self.store.state)
         return [update for update in await self._rpc.accounts(addresses) if update.data is not None]
 
     async def _deliver_discovered(self, deliver: Deliver) -> None:
@@ -239,30 +231,6 @@ class Chain:
 
     def _addresses(self) -> Sequence[str]:
         return [self.profile.state_address, *self.store.market_addresses(), *self.store.oracles()]
-
-    def _drift_client(self) -> DriftClient:
-        """driftpy's client over our store; what it asks of the endpoint itself goes through the budget as well."""
-        endpoint = self.pool.endpoints[0]
-        connection = AsyncClient(endpoint.http_url)
-        connection._provider.session = httpx.AsyncClient(transport=BudgetTransport(endpoint))
-        config = _StoreSubscription(self._subscriber)
-        return DriftClient(connection, Keypair(), account_subscription=config, sub_account_ids=[])
-
-    def _subscriber(self, program: Program) -> StoreAccountSubscriber:
-        return StoreAccountSubscriber(
-            self.store, program.coder.accounts.decode, start=self._start, fetch=self._fetch, stop=self._stop
-        )
-
-
-class _StoreSubscription(AccountSubscriptionConfig):
-    """driftpy's subscription setting, with our subscriber behind it."""
-
-    def __init__(self, make: Callable[[Program], StoreAccountSubscriber]) -> None:
-        super().__init__("websocket")
-        self._make = make
-
-    def get_drift_client_subscriber(self, program: Program, *_: object) -> StoreAccountSubscriber:
-        return self._make(program)
 
 
 def _unknown_markets(missing: Sequence[str], seen: set[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 from drift_publisher.chain import Chain
 from drift_publisher.lag import LagLimits
-from drift_publisher.profiles import DRIFT_V2
+from drift_publisher.program_choice import choose_program
 from drift_publisher.rpc import RpcClient
 from drift_publisher.settings import PublisherSettings
 from drift_publisher.store import Touched
@@ -19,17 +19,21 @@ __all__ = ["open_chain"]
 async def open_chain(
     settings: PublisherSettings, on_update: Callable[[Touched], None] = lambda _: None
 ) -> AsyncIterator[Chain]:
-    """The chain at the settings' endpoints; nothing is asked of them yet.
+    """The chain at the settings' endpoints; of the accounts, only which program they are of has been asked.
 
     Args:
         settings: The endpoints and how to use them.
         on_update: Called with what each update touched.
+
+    Raises:
+        SettingsError: the endpoint serves another program.
+        RpcUnavailable: it does not answer.
     """
     pool = settings.endpoints()
-    async with (
-        RpcClient(pool, commitment=settings.commitment, give_up_after_s=settings.start_timeout_s) as rpc,
-        Chain(
-            DRIFT_V2,
+    async with RpcClient(pool, commitment=settings.commitment, give_up_after_s=settings.start_timeout_s) as rpc:
+        profile = await choose_program(rpc, settings.program)
+        async with Chain(
+            profile,
             pool,
             rpc,
             markets=settings.markets,
@@ -39,6 +43,5 @@ async def open_chain(
             quiet_s=settings.subscription_silence_s,
             limits=LagLimits(settings.max_lag_slots, settings.max_lag_s),
             on_update=on_update,
-        ) as chain,
-    ):
-        yield chain
+        ) as chain:
+            yield chain

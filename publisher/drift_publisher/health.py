@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from nats.aio.client import Client
 
-from drift_publisher.accounts import PerpMarket, SpotMarket
+from drift_publisher.accounts import Market
 from drift_publisher.bus import Bus
 from drift_publisher.chain import Chain
-from drift_publisher.projector import PERP_KINDS, SPOT_KINDS
-from drift_publisher.validity import oldest_oracle_slots
+from drift_publisher.projector import kinds_of
+from drift_publisher.store import MarketKey
 from drift_schemas import InvalidMarketName, bucket_ttl_s, market_token
 
 __all__ = ["Fault", "Health", "Readiness"]
@@ -125,10 +125,10 @@ class Health:
         if self.chain is None or self.initialized_in_s is None:
             return {}
         stored = self._stored_at()
-        found = ((market.name, tuple(self._faults(market, stored))) for market in self.chain.store.markets())
+        found = ((market.name, tuple(self._faults(key, market, stored))) for key, market in self.chain.store.items())
         return {name: faults for name, faults in found if faults}
 
-    def _faults(self, market: PerpMarket | SpotMarket, stored: dict[tuple[str, str], float]) -> Iterator[Fault]:
+    def _faults(self, key: MarketKey, market: Market, stored: dict[tuple[str, str], float]) -> Iterator[Fault]:
         if self.chain is None or market.status in _ENDED:
             return
         store = self.chain.store
@@ -138,25 +138,24 @@ class Health:
         if oracle is None:
             yield Fault("oracle stale", "its account is missing or cannot be read")
         elif state is not None:
-            oldest = oldest_oracle_slots(market, state, store.profile)
+            oldest = store.profile.rules.oldest_oracle_slots(market, state)
             age = self.chain.status.slot - oracle.slot
             if oldest is not None and oracle.slot and age > oldest:
                 yield Fault("oracle stale", f"its price was posted {age} slots ago, the program allows {oldest}")
-        if not self.is_leading() or (late := self._late(market, stored)) is None:
+        if not self.is_leading() or (late := self._late(key, market, stored)) is None:
             return
         yield Fault("not stored", late)
 
-    def _late(self, market: PerpMarket | SpotMarket, stored: dict[tuple[str, str], float]) -> str | None:
+    def _late(self, key: MarketKey, market: Market, stored: dict[tuple[str, str], float]) -> str | None:
         """The kinds that the stream has not confirmed within their TTL."""
         try:
             token = market_token(market.name)
         except InvalidMarketName:
             return None  # cannot be on the bus; the publisher has said so
         now, first = time.monotonic(), self.began_at + (self.initialized_in_s or 0.0)
-        kinds = PERP_KINDS if isinstance(market, PerpMarket) else SPOT_KINDS
         late = [
             f"{kind} for {age_s:.0f} s"
-            for kind in kinds
+            for kind in kinds_of(key)
             if (age_s := now - stored.get((kind, token), first)) > bucket_ttl_s(kind)
         ]
         return f"the stream has not confirmed {', '.join(late)}" if late else None

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from itertools import islice, takewhile
 from typing import Final
 
-from drift_publisher.bus import Bus
 from drift_publisher.lanes import Message
+from drift_publisher.outbox import Outbox
 from drift_schemas import (
     CONTENT_TYPE,
     MSG_ID_HEADER,
@@ -41,7 +41,7 @@ class Journal:
         clock: Monotonic seconds.
     """
 
-    def __init__(self, bus: Bus, topology: Topology, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, bus: Outbox, topology: Topology, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._bus = bus
         self._names = topology.subjects
         self._clock = clock

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from solders.pubkey import Pubkey
 
@@ -15,7 +15,7 @@ from drift_publisher.errors import AccountRefused
 
 __all__ = ["Field", "Layout", "enum_name", "pubkey_text"]
 
-_Record = TypeVar("_Record", bound=NamedTuple)
+_Record = TypeVar("_Record")
 _FORMATS: Final = {
     "u8": "B", "i8": "b", "bool": "?", "u16": "H", "i16": "h", "u32": "I", "i32": "i", "u64": "Q", "i64": "q",
     "u128": "QQ", "i128": "Qq", "pubkey": "32s", "name": "32s", "enum": "B",
@@ -55,7 +55,7 @@ class Layout(Generic[_Record]):
         name: The account's name in the program.
         discriminator: The bytes that it begins with.
         size: Bytes that the layout needs; a longer account is read all the same, for accounts grow at the end.
-        record: What :meth:`read` returns; each of its fields has an entry in ``fields``.
+        record: The NamedTuple that :meth:`read` returns; each of its fields has an entry in ``fields``.
         fields: Field name → where and what.
     """
 
@@ -65,11 +65,13 @@ class Layout(Generic[_Record]):
     record: type[_Record]
     fields: Mapping[str, Field]
     _unpack: Callable[[bytes], tuple[Any, ...]] = field(init=False, repr=False)
+    _make: Callable[[Iterable[Any]], _Record] = field(init=False, repr=False)
     _pick: itemgetter[int] = field(init=False, repr=False)
     _wide: tuple[int, ...] = field(init=False, repr=False)
     _convert: tuple[tuple[int, Callable[[Any], Any]], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        record: Any = self.record
         ordered = sorted(self.fields.items(), key=lambda item: item[1].offset)
         format_, end, position = "<", 0, 0
         positions: dict[str, int] = {}
@@ -89,7 +91,8 @@ class Layout(Generic[_Record]):
                 convert.append((position, names.__getitem__))
             position += 2 if len(code) == 2 else 1
         object.__setattr__(self, "_unpack", struct.Struct(format_).unpack_from)
-        object.__setattr__(self, "_pick", itemgetter(*(positions[name] for name in self.record._fields)))
+        object.__setattr__(self, "_make", record._make)
+        object.__setattr__(self, "_pick", itemgetter(*(positions[name] for name in record._fields)))
         object.__setattr__(self, "_wide", tuple(wide))
         object.__setattr__(self, "_convert", tuple(convert))
 
@@ -115,4 +118,4 @@ class Layout(Generic[_Record]):
                 values[position] |= upper << 64
         for position, convert in self._convert:
             values[position] = convert(values[position])
-        return self.record._make(self._pick(values))
+        return self._make(self._pick(values))

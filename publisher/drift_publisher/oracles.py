@@ -10,7 +10,7 @@ from drift_publisher.accounts import OraclePrice
 from drift_publisher.errors import AccountRefused
 from drift_publisher.layout import Field, Layout
 
-__all__ = ["QUOTE_ASSET_PRICE", "OracleFormat", "oracle_formats", "read_oracle"]
+__all__ = ["QUOTE_ASSET_PRICE", "OracleFormat", "outside_oracles", "program_oracles", "read_oracle"]
 
 _PRICE_EXPONENT: Final = 6
 _PRICE_PRECISION: Final = 10**_PRICE_EXPONENT
@@ -63,6 +63,14 @@ class _Pyth(NamedTuple):
     slot: int
 
 
+class _Lazer(NamedTuple):
+    price: int
+    conf: int
+    exponent: int
+    slot: int
+    publish_time: int
+
+
 class _PythLegacy(NamedTuple):
     price: int
     conf: int
@@ -94,8 +102,9 @@ class _Switchboard(NamedTuple):
     std_scale: int
 
 
-_LAZER: Final = Layout("PythLazerOracle", bytes.fromhex("9f07a1f922517985"), 48, _Pyth, {
-    "price": Field(8, "i64"), "slot": Field(24, "u64"), "exponent": Field(32, "i32"), "conf": Field(40, "u64"),
+_LAZER: Final = Layout("PythLazerOracle", bytes.fromhex("9f07a1f922517985"), 48, _Lazer, {
+    "price": Field(8, "i64"), "publish_time": Field(16, "u64"), "slot": Field(24, "u64"),
+    "exponent": Field(32, "i32"), "conf": Field(40, "u64"),
 })  # fmt: skip
 _PULL_DISCRIMINATOR: Final = bytes.fromhex("22f123639d7ef4cd")
 
@@ -128,7 +137,8 @@ _AGGREGATOR: Final = Layout("AggregatorAccountData", bytes.fromhex("d9e64165c9a2
 
 
 def _read_lazer(data: bytes, multiple: int) -> OraclePrice:
-    return _pyth_price(_LAZER.read(data), multiple)
+    raw = _LAZER.read(data)
+    return _pyth_price(raw, multiple)._replace(sequence_id=raw.publish_time)
 
 
 def _read_pull(data: bytes, multiple: int) -> OraclePrice:
@@ -141,7 +151,7 @@ def _read_legacy(data: bytes, multiple: int) -> OraclePrice:
     return _pyth_price(raw, multiple)._replace(has_sufficient_data_points=raw.num_qt >= min(raw.num, 3))
 
 
-def _pyth_price(raw: _Pyth | _PythLegacy, multiple: int) -> OraclePrice:
+def _pyth_price(raw: _Pyth | _Lazer | _PythLegacy, multiple: int) -> OraclePrice:
     price = _to_price(raw.price, raw.exponent, multiple)
     if 10 ** abs(raw.exponent) <= multiple:
         raise AccountRefused("exponent", f"oracle exponent {raw.exponent} is too small for a multiple of {multiple}")
@@ -178,10 +188,21 @@ def _to_price(value: int, exponent: int, multiple: int) -> int:
     return scaled if value >= 0 else -scaled
 
 
-def oracle_formats(
-    *, program_id: str, pyth_push: str, pyth_receiver: str, switchboard: str, switchboard_on_demand: str
+def program_oracles(program_id: str) -> Mapping[str, OracleFormat]:
+    """The oracle sources whose accounts the program itself owns and writes."""
+    return {
+        "PythLazer": OracleFormat(program_id, _read_lazer),
+        "PythLazer1K": OracleFormat(program_id, _read_lazer, 1_000),
+        "PythLazer1M": OracleFormat(program_id, _read_lazer, 1_000_000),
+        "PythLazerStableCoin": OracleFormat(program_id, _read_lazer, stable_coin=True),
+        "Prelaunch": OracleFormat(program_id, _read_prelaunch),
+    }
+
+
+def outside_oracles(
+    *, pyth_push: str, pyth_receiver: str, switchboard: str, switchboard_on_demand: str
 ) -> Mapping[str, OracleFormat]:
-    """The formats of all oracle sources, with the programs that own their accounts."""
+    """The oracle sources whose accounts other programs own."""
     return {
         "Pyth": OracleFormat(pyth_push, _read_legacy),
         "Pyth1K": OracleFormat(pyth_push, _read_legacy, 1_000),
@@ -191,11 +212,6 @@ def oracle_formats(
         "Pyth1KPull": OracleFormat(pyth_receiver, _read_pull, 1_000),
         "Pyth1MPull": OracleFormat(pyth_receiver, _read_pull, 1_000_000),
         "PythStableCoinPull": OracleFormat(pyth_receiver, _read_pull, stable_coin=True),
-        "PythLazer": OracleFormat(program_id, _read_lazer),
-        "PythLazer1K": OracleFormat(program_id, _read_lazer, 1_000),
-        "PythLazer1M": OracleFormat(program_id, _read_lazer, 1_000_000),
-        "PythLazerStableCoin": OracleFormat(program_id, _read_lazer, stable_coin=True),
-        "Prelaunch": OracleFormat(program_id, _read_prelaunch),
         "Switchboard": OracleFormat(switchboard, _read_aggregator),
         "SwitchboardOnDemand": OracleFormat(switchboard_on_demand, _read_on_demand),
     }

@@ -6,14 +6,11 @@ is made of it: about half of what is projected is not.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypedDict
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, TypedDict
 
-from drift_publisher.accounts import OraclePrice, PerpMarket, SpotMarket, State
-from drift_publisher.funding import estimated_funding_rates, next_funding_ts
-from drift_publisher.profile import ProgramProfile
-from drift_publisher.spot_rates import spot_rates
-from drift_publisher.validity import oracle_is_valid
-from drift_publisher.vamm import bid_ask_price
+from drift_publisher.accounts import Market, OraclePrice, PerpMarket, SpotMarket, State
+from drift_publisher.profile import AnyRules
 
 __all__ = [
     "Content",
@@ -21,10 +18,16 @@ __all__ = [
     "Quote",
     "funding_content",
     "market_content",
-    "price_content",
+    "perp_price_content",
     "quote",
     "spot_content",
+    "spot_price_content",
 ]
+
+_NO_MORE: Final[Mapping[str, None]] = dict.fromkeys(
+    ("mm_oracle_price", "mm_oracle_slot", "safe_oracle_price", "safe_oracle_confidence")
+)
+"""Prices that only some programs have."""
 
 Content = dict[str, Any]
 """The fields of one kind of event that tell of its market, in the model's order and of its types."""
@@ -61,9 +64,9 @@ class Quote(NamedTuple):
         return (self.bid + self.ask) // 2
 
 
-def quote(market: PerpMarket, oracle: OraclePrice | None, now_s: int) -> Quote | None:
-    """The AMM's quote, ``None`` where the oracle is missing or the state has no price."""
-    prices = None if oracle is None else bid_ask_price(market, oracle, now_s)
+def quote(market: PerpMarket, oracle: OraclePrice | None, rules: AnyRules, now_s: int) -> Quote | None:
+    """The AMM's quote, ``None`` where the state has no price, or needs an oracle that is missing."""
+    prices = rules.quote(market, oracle, now_s)
     return None if prices is None else Quote(*prices)
 
 
@@ -72,13 +75,13 @@ def funding_content(
     oracle: OraclePrice | None,
     quoted: Quote | None,
     state: State | None,
-    profile: ProgramProfile,
+    rules: AnyRules,
     now_s: int,
 ) -> Content:
     """Projects one perp market's funding; ``now_s`` is Unix seconds, for the estimate."""
     estimate = None
     if oracle is not None and quoted is not None:
-        estimate = estimated_funding_rates(market, oracle, quoted.mark, now_s, profile.funding)
+        estimate = rules.estimated_funding_rates(market, oracle, quoted.mark, now_s)
     long, short = estimate or (None, None)
     return {
         "funding_rate": market.last_funding_rate,
@@ -90,49 +93,65 @@ def funding_content(
         "funding_rate_24h_avg": market.last_24h_avg_funding_rate,
         "cumulative_funding_rate_long": market.cumulative_funding_rate_long,
         "cumulative_funding_rate_short": market.cumulative_funding_rate_short,
-        "next_funding_ts": next_funding_ts(market.last_funding_rate_ts, market.funding_period),
+        "next_funding_ts": rules.next_funding_ts(market),
         "estimated_funding_rate_long": long,
         "estimated_funding_rate_short": short,
         "mark_twap": market.last_mark_price_twap,
         "oracle_twap": market.last_oracle_price_twap,
-        "is_paused": funding_is_paused(market, state, profile),
+        "is_paused": rules.funding_is_paused(market, state),
     }
 
 
-def funding_is_paused(market: PerpMarket, state: State | None, profile: ProgramProfile) -> bool:
-    """Whether the exchange, the market's status or its paused operations keep funding from settling."""
-    return (
-        market.status in profile.funding_paused_statuses
-        or bool(market.paused_operations & profile.funding_paused_bit)
-        or (state is not None and bool(state.exchange_status & profile.exchange_funding_paused_bit))
-    )
-
-
-def price_content(
-    market: PerpMarket | SpotMarket,
+def perp_price_content(
+    market: PerpMarket,
     oracle: OraclePrice | None,
     quoted: Quote | None,
     state: State | None,
     chain_slot: int,
-    profile: ProgramProfile,
+    rules: AnyRules,
 ) -> Content:
-    """Projects the prices of a perp or spot market; ``chain_slot`` is the chain's newest, for the oracle's age."""
-    perp = market if isinstance(market, PerpMarket) else None
+    """Projects the prices of a perp market; ``chain_slot`` is the chain's newest, for the oracle's age."""
+    return {
+        **_oracle_content(market, oracle, state, chain_slot, rules),
+        "bid_price": None if quoted is None else quoted.bid,
+        "ask_price": None if quoted is None else quoted.ask,
+        "mark_price": None if quoted is None else quoted.mark,
+        "mark_twap": market.last_mark_price_twap,
+        "mark_twap_5min": market.last_mark_price_twap_5min,
+        "oracle_twap": market.last_oracle_price_twap,
+        "oracle_twap_5min": market.last_oracle_price_twap_5min,
+        **(rules.more_prices(market, oracle, state, chain_slot) or _NO_MORE),
+    }
+
+
+def spot_price_content(
+    market: SpotMarket, oracle: OraclePrice | None, state: State | None, chain_slot: int, rules: AnyRules
+) -> Content:
+    """Projects the prices of a spot market, which has an oracle and no AMM; ``chain_slot`` as for a perp market."""
+    return {
+        **_oracle_content(market, oracle, state, chain_slot, rules),
+        "bid_price": None,
+        "ask_price": None,
+        "mark_price": None,
+        "mark_twap": None,
+        "mark_twap_5min": None,
+        "oracle_twap": market.last_oracle_price_twap,
+        "oracle_twap_5min": market.last_oracle_price_twap_5min,
+        **_NO_MORE,
+    }
+
+
+def _oracle_content(
+    market: Market, oracle: OraclePrice | None, state: State | None, chain_slot: int, rules: AnyRules
+) -> Content:
     return {
         "oracle_price": None if oracle is None else oracle.price,
         "oracle_confidence": None if oracle is None else oracle.confidence,
         "oracle_slot": None if oracle is None else oracle.slot,
         "oracle_source": market.oracle_source,
         "oracle_is_valid": (
-            oracle is not None and state is not None and oracle_is_valid(market, oracle, state, chain_slot, profile)
+            oracle is not None and state is not None and rules.oracle_is_valid(market, oracle, state, chain_slot)
         ),
-        "bid_price": None if quoted is None else quoted.bid,
-        "ask_price": None if quoted is None else quoted.ask,
-        "mark_price": None if quoted is None else quoted.mark,
-        "mark_twap": None if perp is None else perp.last_mark_price_twap,
-        "mark_twap_5min": None if perp is None else perp.last_mark_price_twap_5min,
-        "oracle_twap": market.last_oracle_price_twap,
-        "oracle_twap_5min": market.last_oracle_price_twap_5min,
     }
 
 
@@ -160,9 +179,9 @@ def market_content(market: PerpMarket) -> Content:
     }
 
 
-def spot_content(market: SpotMarket) -> Content:
+def spot_content(market: SpotMarket, rules: AnyRules) -> Content:
     """Projects one spot market's balances, rates and weights."""
-    rates = spot_rates(market)
+    rates = rules.spot_rates(market)
     return {
         "symbol": market.name,
         "status": market.status,

@@ -7,27 +7,28 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from drift_publisher.accounts import PerpMarket, SpotMarket
-from drift_publisher.bus import Bus
+from drift_publisher.accounts import Market, PerpMarket, SpotMarket
 from drift_publisher.journal import Journal
+from drift_publisher.outbox import Outbox
 from drift_publisher.projection import (
     Content,
     Origin,
     funding_content,
     market_content,
-    price_content,
+    perp_price_content,
     quote,
     spot_content,
+    spot_price_content,
 )
 from drift_publisher.standing import Standing
 from drift_publisher.store import AccountStore, MarketKey, Touched
 from drift_schemas import SCHEMA_VERSION, InvalidMarketName, Kind, Topology
 
-__all__ = ["PERP_KINDS", "SPOT_KINDS", "Projector"]
+__all__ = ["Projector", "kinds_of"]
 
 _log = logging.getLogger(__name__)
-PERP_KINDS: Final[tuple[Kind, ...]] = ("price", "funding", "market")
-SPOT_KINDS: Final[tuple[Kind, ...]] = ("price", "spot")
+_PERP_KINDS: Final[tuple[Kind, ...]] = ("price", "funding", "market")
+_SPOT_KINDS: Final[tuple[Kind, ...]] = ("price", "spot")
 _BY_ORACLE: Final[tuple[Kind, ...]] = ("price",)
 
 
@@ -47,7 +48,7 @@ class Projector:
     def __init__(
         self,
         store: AccountStore,
-        bus: Bus,
+        bus: Outbox,
         topology: Topology,
         *,
         cluster: str,
@@ -71,15 +72,15 @@ class Projector:
     def publish(self, touched: Touched) -> None:
         """Publishes what an update changed."""
         for key in touched.markets:
-            self._publish(key, _kinds(key), is_news=True)
+            self._publish(key, kinds_of(key), is_news=True)
         for key in touched.by_oracle:
             is_new = ("price", key) not in self._standings
-            self._publish(key, _kinds(key) if is_new else _BY_ORACLE, is_news=True)
+            self._publish(key, kinds_of(key) if is_new else _BY_ORACLE, is_news=True)
 
     def publish_all(self) -> None:
         """Publishes every market's current state, unless it stands there already."""
         for key in self._store.market_keys():
-            self._publish(key, _kinds(key))
+            self._publish(key, kinds_of(key))
 
     def reassert_due(self) -> None:
         """Confirms what has not been confirmed for a third of its TTL; call only while the chain is alive."""
@@ -99,7 +100,7 @@ class Projector:
             return
         try:
             origin, now = self._origin(market, key), self._clock()
-            for kind, content in self._project(market, kinds, origin):
+            for kind, content in self._project(key, kinds, origin):
                 standing = self._standing_of(kind, key, market.name)
                 message = standing.next_message(origin, content, now, reassert=reassert, is_news=is_news)
                 if message is not None:
@@ -115,25 +116,36 @@ class Projector:
                 where = {"market": market.name, "epoch": self.epoch}
                 _log.exception("%s cannot be projected; the other markets go on", market.name, extra=where)
 
-    def _project(
-        self, market: PerpMarket | SpotMarket, kinds: Iterable[Kind], origin: Origin
+    def _project(self, key: MarketKey, kinds: Iterable[Kind], origin: Origin) -> Iterator[tuple[Kind, Content]]:
+        slot = max(self._chain_slot(), origin["slot"])
+        if key.type == "perp":
+            now_s = origin["observed_at_ns"] // 1_000_000_000
+            return self._project_perp(self._store.perp_markets[key.market_index], kinds, slot, now_s)
+        return self._project_spot(self._store.spot_markets[key.market_index], kinds, slot)
+
+    def _project_perp(
+        self, market: PerpMarket, kinds: Iterable[Kind], slot: int, now_s: int
     ) -> Iterator[tuple[Kind, Content]]:
-        store, profile = self._store, self._store.profile
-        now_s = origin["observed_at_ns"] // 1_000_000_000
+        store, rules = self._store, self._store.profile.rules
         oracle = store.oracle(market)
-        quoted = quote(market, oracle, now_s) if isinstance(market, PerpMarket) else None
+        quoted = quote(market, oracle, rules, now_s)
         for kind in kinds:
             if kind == "price":
-                slot = max(self._chain_slot(), origin["slot"])
-                yield kind, price_content(market, oracle, quoted, store.state, slot, profile)
-            elif isinstance(market, SpotMarket):
-                yield kind, spot_content(market)
+                yield kind, perp_price_content(market, oracle, quoted, store.state, slot, rules)
             elif kind == "funding":
-                yield kind, funding_content(market, oracle, quoted, store.state, profile, now_s)
+                yield kind, funding_content(market, oracle, quoted, store.state, rules, now_s)
             else:
                 yield kind, market_content(market)
 
-    def _origin(self, market: PerpMarket | SpotMarket, key: MarketKey) -> Origin:
+    def _project_spot(self, market: SpotMarket, kinds: Iterable[Kind], slot: int) -> Iterator[tuple[Kind, Content]]:
+        store, rules = self._store, self._store.profile.rules
+        for kind in kinds:
+            if kind == "price":
+                yield kind, spot_price_content(market, store.oracle(market), store.state, slot, rules)
+            else:
+                yield kind, spot_content(market, rules)
+
+    def _origin(self, market: Market, key: MarketKey) -> Origin:
         own, oracle = self._store.version(market.pubkey), self._store.version(market.oracle)
         return {
             "schema_version": SCHEMA_VERSION,
@@ -156,5 +168,6 @@ class Projector:
         return standing
 
 
-def _kinds(key: MarketKey) -> tuple[Kind, ...]:
-    return PERP_KINDS if key.type == "perp" else SPOT_KINDS
+def kinds_of(key: MarketKey) -> tuple[Kind, ...]:
+    """The kinds of event that tell of a market."""
+    return _PERP_KINDS if key.type == "perp" else _SPOT_KINDS

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from drift_publisher.endpoints import Endpoint, EndpointPool
 from drift_publisher.errors import SettingsError
+from drift_publisher.profiles import AUTO, PROFILES
 from drift_publisher.redact import redact_url
 from drift_schemas import Topology
 from drift_schemas.access import NatsSettings
@@ -23,6 +24,7 @@ class PublisherSettings(NatsSettings, BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="DRIFT_BUS_",
         env_file=".env",
+        env_ignore_empty=True,
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
@@ -35,6 +37,8 @@ class PublisherSettings(NatsSettings, BaseSettings):
     """More of them in order of preference, separated by commas, to fail over to."""
     ws_url: SecretStr | None = None
     """WebSocket endpoint of the first; by default the same address with ws:// or wss://."""
+    program: str = AUTO
+    """The on-chain program to follow: ``drift-v2``, ``velocity-v1``, or ``auto``, which looks what the endpoint has."""
     source: Literal["websocket", "polling"] = "websocket"
     """How accounts arrive; ``websocket`` polls too, while no socket can be had."""
     poll_every_s: float = Field(default=1.0, gt=0, allow_inf_nan=False)
@@ -113,6 +117,13 @@ class PublisherSettings(NatsSettings, BaseSettings):
     def _is_no_replay(cls, value: str) -> str:
         if value.startswith("replay"):
             raise ValueError("a prefix that begins with replay is for replays, which nobody must take for live")
+        return value
+
+    @field_validator("program")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        if value not in (AUTO, *PROFILES):
+            raise ValueError(f"no program {value!r}: choose {', '.join(PROFILES)} or {AUTO}")
         return value
 
     @field_validator("rpc_url", "rpc_urls")

@@ -5,13 +5,13 @@ Source: drift-labs/protocol-v2 ``math/spot_balance.rs``; utilization and rates 1
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, Protocol
 
-from drift_publisher.accounts import SpotMarket
+from drift_publisher.accounts import SpotMarket, SpotRates
 
-__all__ = ["SpotRates", "spot_rates", "token_amounts"]
+__all__ = ["FULL", "LendingMarket", "spot_rates", "token_amounts"]
 
-_FULL: Final = 10**6
+FULL: Final = 10**6
 _INTEREST_EXPONENT: Final = 19
 _MIN_RATE_STEP: Final = 200
 _STEPS_ABOVE_OPTIMAL: Final = (
@@ -20,12 +20,17 @@ _STEPS_ABOVE_OPTIMAL: Final = (
 _STEP_WEIGHTS: Final = 1000
 
 
-class SpotRates(NamedTuple):
-    """1e-6 each: borrowed over deposited, and what depositors earn and borrowers pay a year."""
+class LendingMarket(SpotMarket, Protocol):
+    """A spot market with the corners of its interest curve, 1e-6; the minimum in steps of 0.5 %."""
 
-    utilization: int
-    deposit_rate: int
-    borrow_rate: int
+    @property
+    def optimal_utilization(self) -> int: ...  # noqa: D102
+    @property
+    def optimal_borrow_rate(self) -> int: ...  # noqa: D102
+    @property
+    def max_borrow_rate(self) -> int: ...  # noqa: D102
+    @property
+    def min_borrow_rate(self) -> int: ...  # noqa: D102
 
 
 def token_amounts(market: SpotMarket) -> tuple[int, int]:
@@ -36,26 +41,30 @@ def token_amounts(market: SpotMarket) -> tuple[int, int]:
     return deposits, borrows
 
 
-def spot_rates(market: SpotMarket) -> SpotRates:
-    """Computes utilization and both rates from the market's balances."""
+def spot_rates(market: LendingMarket, *, kept: int) -> SpotRates:
+    """Computes utilization and both rates from the market's balances.
+
+    Args:
+        market: The market's account.
+        kept: What depositors get of the interest that borrowers pay, 1e-6; the rest goes to funds and fees.
+    """
     deposits, borrows = token_amounts(market)
     utilization = _utilization(deposits, borrows)
-    borrow_rate = max(market.min_borrow_rate * (_FULL // _MIN_RATE_STEP), _curve(market, utilization))
-    kept = _FULL - market.insurance_fund_total_factor
-    return SpotRates(utilization, borrow_rate * kept * utilization // _FULL // _FULL, borrow_rate)
+    borrow_rate = max(market.min_borrow_rate * (FULL // _MIN_RATE_STEP), _curve(market, utilization))
+    return SpotRates(utilization, borrow_rate * kept * utilization // FULL // FULL, borrow_rate)
 
 
 def _utilization(deposits: int, borrows: int) -> int:
     if deposits == 0:
-        return _FULL if borrows else 0
-    return borrows * _FULL // deposits
+        return FULL if borrows else 0
+    return borrows * FULL // deposits
 
 
-def _curve(market: SpotMarket, utilization: int) -> int:
+def _curve(market: LendingMarket, utilization: int) -> int:
     optimal = market.optimal_utilization
     if utilization <= optimal:
-        slope = market.optimal_borrow_rate * _FULL // optimal if optimal else 0
-        return utilization * slope // _FULL
+        slope = market.optimal_borrow_rate * FULL // optimal if optimal else 0
+        return utilization * slope // FULL
     extra = market.max_borrow_rate - market.optimal_borrow_rate
     rate, start = market.optimal_borrow_rate, optimal
     for end, weight in _STEPS_ABOVE_OPTIMAL:

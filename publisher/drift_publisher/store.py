@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from drift_publisher.accounts import OraclePrice, PerpMarket, SpotMarket, State
+from drift_publisher.accounts import Market, OraclePrice, PerpMarket, SpotMarket, State
 from drift_publisher.errors import AccountRefused
 from drift_publisher.oracles import QUOTE_ASSET_PRICE, read_oracle
-from drift_publisher.profile import ProgramProfile
+from drift_publisher.profile import AnyProfile
 from drift_publisher.source import AccountUpdate
 
 __all__ = ["AccountStore", "MarketKey", "Touched", "Versioned"]
@@ -67,7 +67,7 @@ class AccountStore:
         seen_names: Names of all markets that were reported, held or not.
     """
 
-    def __init__(self, profile: ProgramProfile, *, only: Callable[[str], bool] | None = None) -> None:
+    def __init__(self, profile: AnyProfile, *, only: Callable[[str], bool] | None = None) -> None:
         self.profile = profile
         self.refused: Counter[str] = Counter()
         self.perp_markets: dict[int, PerpMarket] = {}
@@ -116,7 +116,7 @@ class AccountStore:
             fields = {"account": address, "reason": refused.reason, "market": self._market_names(address)}
             _log.warning("account %s (%s): refused, %s: %s", address, role, refused.reason, refused, extra=fields)
 
-    def oracle(self, market: PerpMarket | SpotMarket) -> OraclePrice | None:
+    def oracle(self, market: Market) -> OraclePrice | None:
         """The market's oracle reading; ``None`` where its account is missing or was refused."""
         if market.oracle_source == _NO_ACCOUNT:
             return QUOTE_ASSET_PRICE
@@ -125,7 +125,7 @@ class AccountStore:
             readings[source] = self._read_oracle(market.oracle, source)
         return readings[source]
 
-    def oracle_was_read(self, market: PerpMarket | SpotMarket) -> bool:
+    def oracle_was_read(self, market: Market) -> bool:
         """The market's oracle account was reported at least once, be it as missing."""
         return market.oracle in self._versions or market.oracle_source == _NO_ACCOUNT
 
@@ -137,11 +137,9 @@ class AccountStore:
         """The newest good version of an account."""
         return self._versions.get(address)
 
-    def market(self, key: MarketKey) -> PerpMarket | SpotMarket | None:
+    def market(self, key: MarketKey) -> Market | None:
         """The market's decoded account."""
-        return (
-            self.perp_markets.get(key.market_index) if key.type == "perp" else self.spot_markets.get(key.market_index)
-        )
+        return self._held(key).get(key.market_index)
 
     def oracles(self) -> tuple[str, ...]:
         """Addresses of all oracle accounts that the markets name."""
@@ -152,10 +150,14 @@ class AccountStore:
         perps = (MarketKey("perp", index) for index in self.perp_markets)
         return (*perps, *(MarketKey("spot", index) for index in self.spot_markets))
 
-    def markets(self) -> Iterator[PerpMarket | SpotMarket]:
+    def markets(self) -> Iterator[Market]:
         """All markets held, perp markets first."""
         yield from self.perp_markets.values()
         yield from self.spot_markets.values()
+
+    def items(self) -> Iterator[tuple[MarketKey, Market]]:
+        """All markets held with their keys, perp markets first."""
+        return zip(self.market_keys(), self.markets(), strict=True)
 
     def market_addresses(self) -> tuple[str, ...]:
         """Addresses of all markets held."""
@@ -190,13 +192,16 @@ class AccountStore:
             return Touched(markets=self.market_keys())
         raise AccountRefused("discriminator", f"an account that begins with {discriminator.hex() or 'nothing'}")
 
-    def _check_identity(self, address: str, market: PerpMarket | SpotMarket, expected: str) -> None:
+    def _held(self, key: MarketKey) -> dict[int, Any]:
+        return self.perp_markets if key.type == "perp" else self.spot_markets
+
+    def _check_identity(self, address: str, market: Market, expected: str) -> None:
         if not address == market.pubkey == expected:
             raise AccountRefused(
                 "identity", f"it says it is market {market.market_index} at {market.pubkey}, which is at {expected}"
             )
 
-    def _apply_market(self, update: AccountUpdate, key: MarketKey, market: PerpMarket | SpotMarket) -> Touched:
+    def _apply_market(self, update: AccountUpdate, key: MarketKey, market: Market) -> Touched:
         self.seen_names.add(market.name)
         if self._only is not None and not self._only(market.name):
             return _NOTHING
@@ -211,16 +216,11 @@ class AccountStore:
             return _NOTHING
         if before is not None and before.name != market.name:
             self._names.pop(before.name, None)
-        if isinstance(market, PerpMarket):
-            self.perp_markets[key.market_index] = market
-        else:
-            self.spot_markets[key.market_index] = market
+        self._held(key)[key.market_index] = market
         unused = self._leave_oracle(key, before, market)
         return Touched(markets=(key,), new_oracles=self._follow_oracle(key, market), unused_oracles=unused)
 
-    def _leave_oracle(
-        self, key: MarketKey, before: PerpMarket | SpotMarket | None, market: PerpMarket | SpotMarket
-    ) -> tuple[str, ...]:
+    def _leave_oracle(self, key: MarketKey, before: Market | None, market: Market) -> tuple[str, ...]:
         if before is None or before.oracle_source == _NO_ACCOUNT:
             return ()
         if market.oracle == before.oracle and market.oracle_source != _NO_ACCOUNT:
@@ -232,7 +232,7 @@ class AccountStore:
         self._prices.pop(before.oracle, None)
         return (before.oracle,)
 
-    def _follow_oracle(self, key: MarketKey, market: PerpMarket | SpotMarket) -> tuple[str, ...]:
+    def _follow_oracle(self, key: MarketKey, market: Market) -> tuple[str, ...]:
         if market.oracle_source == _NO_ACCOUNT:
             return ()
         is_new = not self._users[market.oracle]

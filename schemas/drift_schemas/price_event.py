@@ -41,6 +41,16 @@ class PriceEvent(MarketDataEvent):
     """Oracle TWAP. Source: ``historical_oracle_data.last_oracle_price_twap``."""
     oracle_twap_5min: Price
     """Oracle TWAP over five minutes. Source: ``historical_oracle_data.last_oracle_price_twap_5min``."""
+    mm_oracle_price: Price | None = None
+    """Price that market makers post into the market itself; ``None`` in a program without it, for a spot market, or
+    where none was posted. Source: ``market_stats.mm_oracle_price``."""
+    mm_oracle_slot: int | None = None
+    """Slot at which it was posted. Source: ``market_stats.mm_oracle_slot``."""
+    safe_oracle_price: Price | None = None
+    """The price by which the program's AMM fills: the market makers' where it is newer and agrees, else
+    ``oracle_price``; ``None`` where there is no such choice."""
+    safe_oracle_confidence: Price | None = None
+    """Confidence interval of ``safe_oracle_price``: the oracle's, wider by how far the two prices are apart."""
 
     @property
     def basis(self) -> float | None:

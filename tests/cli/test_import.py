@@ -50,7 +50,7 @@ async def test_a_capture_becomes_a_stream(nats_server: LocalNatsServer, tmp_path
     capture = CAPTURES / "oddities.capture.zst"
     with capture.open("rb") as file:
         (tmp_path / "short.zst").write_bytes(file.read()[:-200])
-    wanted = list(project_capture(open_capture(capture).records(), cluster="simulated", epoch=1))
+    wanted = list(project_capture((reader := open_capture(capture)).records(), reader.header, epoch=1))
 
     first = await drift_bus("import", str(capture), "--nats-url", nats_server.url, "--prefix", "odd", "--json")
     again = await drift_bus("import", str(capture), "--nats-url", nats_server.url, "--prefix", "odd")

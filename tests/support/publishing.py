@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import nats
+from driftpy.drift_client import DriftClient
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
@@ -31,7 +32,7 @@ from drift_schemas import (
 from drift_simulator import CaptureReplay, Simulator
 from tests.support.wait import wait_until
 
-__all__ = ["BusReader", "bus_reader", "chain_of", "keys_of", "publisher_process", "running_publisher"]
+__all__ = ["BusReader", "bus_reader", "chain_of", "drift_client", "keys_of", "publisher_process", "running_publisher"]
 
 
 class HasUrl(Protocol):
@@ -47,6 +48,13 @@ def chain_of(publisher: Publisher) -> Chain:
     """The chain of a publisher that has started."""
     assert publisher.chain is not None
     return publisher.chain
+
+
+def drift_client(publisher: Publisher) -> DriftClient:
+    """The driftpy client of a publisher of Drift that has started."""
+    client = chain_of(publisher).client
+    assert isinstance(client, DriftClient)
+    return client
 
 
 @contextlib.asynccontextmanager

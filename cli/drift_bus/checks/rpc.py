@@ -14,10 +14,8 @@ from drift_bus.redaction import redact
 
 if TYPE_CHECKING:
     from drift_publisher import PublisherSettings
-    from drift_publisher.accounts import State
     from drift_publisher.endpoints import Endpoint
     from drift_publisher.rpc import RpcClient
-    from drift_publisher.source import AccountUpdate
 
 __all__ = ["examine_rpc"]
 
@@ -154,10 +152,15 @@ class _Examiner:
         return ok("", f"slots come, the first after {time.monotonic() - began:.1f} s")
 
     async def program(self) -> Finding:
-        from drift_publisher.profiles import DRIFT_V2
+        from drift_publisher import SettingsError
+        from drift_publisher.program_choice import choose_program
         from drift_publisher.store import AccountStore
 
-        profile, remedy = DRIFT_V2, "is it the right cluster, and the right program? See DRIFT_BUS_RPC_URL"
+        try:
+            profile = await choose_program(self._rpc, self._settings.program)
+        except SettingsError as error:
+            return failed("", str(error), "set DRIFT_BUS_PROGRAM, or DRIFT_BUS_RPC_URL")
+        remedy = "is it the right cluster, and the right program? See DRIFT_BUS_RPC_URL"
         [state] = await self._rpc.accounts([profile.state_address])
         if state.data is None:
             return failed("", f"{profile.name} is not there: {self._name} has no State account of it", remedy)
@@ -167,7 +170,8 @@ class _Examiner:
             reasons = ", ".join(store.refused)
             what = f"the State account of {profile.name} is not what it should be ({reasons})"
             return failed("", what, "the program has changed: update drift-bus before you trust a number")
-        markets = await self._markets(store.state)
+        addresses = profile.market_addresses(store.state)
+        markets = [update for update in await self._rpc.accounts(addresses) if update.data is not None]
         for update in markets:
             store.apply(update)
         for update in await self._rpc.accounts(store.oracles()):
@@ -185,14 +189,6 @@ class _Examiner:
             what = f"{counted} can be read; no price for {', '.join(stale[:8])}{' …' if len(stale) > 8 else ''}"
             return warning("", what, "their oracle accounts are missing or refused: engines see oracle_price None")
         return ok("", f"{profile.name}: {counted}, each with its oracle", markets=len(markets))
-
-    async def _markets(self, state: State) -> list[AccountUpdate]:
-        """The markets by their indexes, of which some are not taken."""
-        from drift_publisher.profiles import DRIFT_V2
-
-        addresses = [DRIFT_V2.perp_market_address(index) for index in range(state.number_of_markets)]
-        addresses += [DRIFT_V2.spot_market_address(index) for index in range(state.number_of_spot_markets)]
-        return [update for update in await self._rpc.accounts(addresses) if update.data is not None]
 
 
 def _counts(refused: dict[str, int]) -> str:

@@ -17,6 +17,7 @@ from drift_bus.options import (
     Markets,
     NatsUrl,
     Prefix,
+    Program,
     RpcUrl,
     Seconds,
     Source,
@@ -30,11 +31,15 @@ app = typer.Typer()
 
 @app.command(epilog="Example: drift-bus up --demo --seconds 20")
 def up(
-    demo: Annotated[bool, typer.Option("--demo", help="With a simulated chain: no network, no key.")] = False,
+    demo: Annotated[
+        bool,
+        typer.Option("--demo", help="With a simulated chain: no network, no key; --program says of which program."),
+    ] = False,
     rpc_url: RpcUrl = None,
     ws_url: WsUrl = None,
     nats_url: NatsUrl = None,
     prefix: Prefix = None,
+    program: Program = None,
     cluster: Cluster = None,
     capture_into: CaptureInto = None,
     seconds: Seconds = None,
@@ -51,6 +56,7 @@ def up(
         "ws_url": ws_url,
         "nats_url": nats_url,
         "subject_prefix": prefix,
+        "program": program,
         "cluster": cluster,
         "capture": capture_into,
     }
@@ -63,6 +69,7 @@ def publish(
     ws_url: WsUrl = None,
     source: Source = None,
     nats_url: NatsUrl = None,
+    program: Program = None,
     markets: Markets = None,
     cluster: Cluster = None,
     prefix: Prefix = None,
@@ -82,6 +89,7 @@ def publish(
         "ws_url": ws_url,
         "nats_url": nats_url,
         "markets": markets,
+        "program": program,
         "cluster": cluster,
         "subject_prefix": prefix,
         "source": source,

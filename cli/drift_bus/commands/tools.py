@@ -14,6 +14,7 @@ from drift_bus.options import (
     Markets,
     NatsUrl,
     Prefix,
+    Program,
     RpcUrl,
     Source,
     WsUrl,
@@ -103,6 +104,7 @@ def doctor(
     ws_url: WsUrl = None,
     source: Source = None,
     nats_url: NatsUrl = None,
+    program: Program = None,
     markets: Markets = None,
     cluster: Cluster = None,
     prefix: Prefix = None,
@@ -122,6 +124,7 @@ def doctor(
         "source": source,
         "nats_url": nats_url,
         "markets": markets,
+        "program": program,
         "cluster": cluster,
         "subject_prefix": prefix,
     }

@@ -2,7 +2,7 @@
 
 from drift_publisher.capture.capturing import Capture, capturing, header_of, open_capture
 from drift_publisher.capture.file import CaptureFile, CaptureFileExists, CaptureFileFailed
-from drift_publisher.capture.projecting import project_capture
+from drift_publisher.capture.projecting import profile_of, project_capture
 from drift_publisher.capture.standalone import run_capture
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "capturing",
     "header_of",
     "open_capture",
+    "profile_of",
     "project_capture",
     "run_capture",
 ]

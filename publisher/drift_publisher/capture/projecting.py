@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import cast
+from collections.abc import Callable, Iterable, Iterator
 
-from drift_publisher.bus import Bus
 from drift_publisher.lanes import Message
-from drift_publisher.profiles import DRIFT_V2
+from drift_publisher.profile import AnyProfile
+from drift_publisher.profiles import PROFILES
 from drift_publisher.projector import Projector
 from drift_publisher.source import AccountUpdate
 from drift_publisher.store import AccountStore
 from drift_schemas import Topology
-from drift_schemas.capture import CapturedSlot, CaptureRecord
+from drift_schemas.capture import CapturedSlot, CaptureError, CaptureHeader, CaptureRecord
 
-__all__ = ["project_capture"]
+__all__ = ["profile_of", "project_capture"]
 
 
 def project_capture(
     records: Iterable[CaptureRecord],
+    header: CaptureHeader,
     *,
-    cluster: str,
     topology: Topology | None = None,
     epoch: int = 0,
     store: AccountStore | None = None,
@@ -33,19 +32,22 @@ def project_capture(
 
     Args:
         records: A capture's.
-        cluster: What the events say: that of the capture's header.
+        header: The capture's: which program and cluster it is of.
         topology: Names of subjects; by default those of the prefix ``drift``.
         epoch: What the events say.
-        store: Where the accounts go, for a look at what it refused; by default a new one of ``drift-v2``.
+        store: Where the accounts go, for a look at what it refused; by default a new one.
+
+    Raises:
+        CaptureError: the capture is of a program that we have no profile of.
     """
+    store = store or AccountStore(profile_of(header))
     now_ns = slot = 0
-    store = store or AccountStore(DRIFT_V2)
     outbox = _Outbox()
     projector = Projector(
         store,
-        cast("Bus", outbox),  # all that a projector asks of a bus is to take messages
+        outbox,
         topology or Topology(),
-        cluster=cluster,
+        cluster=header.cluster,
         epoch=epoch,
         chain_slot=lambda: slot,
         clock=lambda: now_ns / 1e9,
@@ -67,10 +69,24 @@ def project_capture(
         yield from outbox.take()
 
 
+def profile_of(header: CaptureHeader) -> AnyProfile:
+    """The profile of the program that a capture is of.
+
+    Raises:
+        CaptureError: there is none of that name.
+    """
+    profile = PROFILES.get(header.program)
+    if profile is None:
+        known = ", ".join(PROFILES)
+        raise CaptureError(f"it is of the program {header.program!r}, which is none of {known}: update drift-bus")
+    return profile
+
+
 class _Outbox:
     """Keeps what the projector submits until it is taken."""
 
     def __init__(self) -> None:
+        self.on_reassertion: Callable[[Message, int], None] | None = None
         self._messages: list[Message] = []
 
     def submit(self, message: Message) -> None:

@@ -15,7 +15,8 @@ from drift_publisher.capture import open_capture, project_capture
 from drift_publisher.profiles import DRIFT_V2
 from drift_publisher.store import AccountStore
 from drift_schemas import MarketDataEvent, decode_event
-from drift_schemas.capture import CaptureRecord
+from drift_schemas.capture import CaptureHeader, CaptureRecord
+from tests.support.captures import HEADER
 
 __all__ = ["Outcome", "pipeline", "run"]
 
@@ -28,10 +29,10 @@ class Outcome:
     events: defaultdict[str, list[MarketDataEvent]] = field(default_factory=lambda: defaultdict(list))
 
 
-def pipeline(records: Iterable[CaptureRecord], cluster: str = "simulated") -> Outcome:
+def pipeline(records: Iterable[CaptureRecord], header: CaptureHeader = HEADER) -> Outcome:
     """Sends records through store and projection."""
     outcome = Outcome()
-    for message in project_capture(records, cluster=cluster, store=outcome.store):
+    for message in project_capture(records, header, store=outcome.store):
         _, _, kind, market = message.subject.split(".", 3)
         event = decode_event(kind, message.payload, message.headers)  # type: ignore[arg-type]
         outcome.events[f"{kind}.{market}"].append(event)
@@ -41,6 +42,6 @@ def pipeline(records: Iterable[CaptureRecord], cluster: str = "simulated") -> Ou
 def run(name: str) -> Outcome:
     """Sends a capture of this folder through store and projection; fails where the file is not whole."""
     reader = open_capture(Path(__file__).with_name(f"{name}.capture.zst"))
-    outcome = pipeline(reader.records(), reader.header.cluster)
+    outcome = pipeline(reader.records(), reader.header)
     assert reader.cut_short is None
     return outcome

@@ -60,7 +60,7 @@ def test_real_accounts_make_a_capture(tmp_path: Path, kind: str) -> None:
     path = write_capture(tmp_path / "real.capture.zst", records)
     reader = open_capture(path)
     assert list(reader.records()) == records
-    outcome = pipeline(reader.records(), HEADER.cluster)
+    outcome = pipeline(reader.records(), HEADER)
     assert outcome.events
     held = {market.pubkey: market for market in outcome.store.markets()}
     assert held

@@ -196,7 +196,7 @@ async def test_offline_it_makes_the_original_events(
     """Store and projection over the file give every field of every event again, estimates and quotes included."""
     original = await _original(small, nats_server, tmp_path / "a.capture", submitted)
     reader = open_capture(tmp_path / "a.capture")
-    again = list(project_capture(reader.records(), cluster=reader.header.cluster))
+    again = list(project_capture(reader.records(), reader.header))
     remade = events_of(again)
     assert remade.keys() == original.keys()
     for subject, events in original.items():
@@ -204,7 +204,7 @@ async def test_offline_it_makes_the_original_events(
         assert first_of(remade[subject]) == first_of(events), subject
     assert sum(map(len, original.values())) > 500
     assert [(m.subject, m.payload, m.headers) for m in again] == [
-        (m.subject, m.payload, m.headers) for m in project_capture(reader.records(), cluster=reader.header.cluster)
+        (m.subject, m.payload, m.headers) for m in project_capture(reader.records(), reader.header)
     ]
 
 

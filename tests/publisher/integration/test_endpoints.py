@@ -11,7 +11,7 @@ import pytest
 from drift_bus.nats_server import LocalNatsServer
 from drift_publisher import Publisher
 from drift_simulator import Fault, Simulator, SimulatorConfig
-from tests.support.publishing import bus_reader, running_publisher
+from tests.support.publishing import bus_reader, drift_client, running_publisher
 from tests.support.wait import wait_until
 
 
@@ -128,7 +128,7 @@ async def test_what_driftpy_asks_goes_through_the_budget_too(sim: Simulator, nat
         assert publisher.chain is not None
         traffic = publisher.chain.pool.current.traffic
         before = traffic.requests["getSlot"]
-        await publisher.chain.client.connection.get_slot()
+        await drift_client(publisher).connection.get_slot()
         assert traffic.requests["getSlot"] == before + 1
 
 

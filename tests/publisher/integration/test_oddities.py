@@ -10,7 +10,7 @@ import pytest
 from drift_bus.nats_server import LocalNatsServer
 from drift_schemas import FundingEvent, MarketEvent, PriceEvent
 from drift_simulator import Fault, Simulator
-from tests.support.publishing import BusReader, bus_reader, running_publisher
+from tests.support.publishing import BusReader, bus_reader, drift_client, running_publisher
 from tests.support.wait import wait_until
 
 
@@ -55,9 +55,9 @@ async def test_an_unknown_enum_number_is_named_not_a_crash(sim: Simulator, nats_
         assert isinstance(market, MarketEvent)
         assert market.status == "Unknown(200)"
         await _others_flow(bus)
-        assert publisher.chain is not None
-        assert publisher.chain.client.get_perp_market_account(0) is None
-        assert publisher.chain.client.get_perp_market_account(1) is not None
+        client = drift_client(publisher)
+        assert client.get_perp_market_account(0) is None
+        assert client.get_perp_market_account(1) is not None
 
 
 @pytest.mark.parametrize("kind", ["short_account", "garbage_account", "wrong_layout"])

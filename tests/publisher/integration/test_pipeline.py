@@ -13,7 +13,7 @@ from solders.pubkey import Pubkey
 from drift_bus.nats_server import LocalNatsServer
 from drift_schemas import KINDS, FundingEvent, MarketEvent, PriceEvent, SpotMarketEvent
 from drift_simulator import Simulator
-from tests.support.publishing import BusReader, bus_reader, keys_of, running_publisher
+from tests.support.publishing import BusReader, bus_reader, drift_client, keys_of, running_publisher
 from tests.support.wait import wait_until
 
 
@@ -108,7 +108,7 @@ async def test_the_drift_client_answers_from_the_store(sim: Simulator, nats_serv
     """All getters work, what is missing is None, and nothing of it costs a request."""
     async with running_publisher(sim, nats_server) as publisher:
         assert publisher.chain is not None
-        client = publisher.chain.client
+        client = drift_client(publisher)
         await wait_until(lambda: publisher.chain.status.state == "live")  # type: ignore[union-attr]
         requests = sim.counters.requests
         assert client.get_perp_market_account(0).market_index == 0

@@ -21,7 +21,7 @@ from drift_simulator import Fault, Simulator
 from drift_simulator.layout import drift_idl
 from tests.publisher.integration.truth import Truth
 from tests.publisher.unit.oracle_bytes import lazer
-from tests.support.publishing import BusReader, bus_reader, chain_of, running_publisher
+from tests.support.publishing import BusReader, bus_reader, chain_of, drift_client, running_publisher
 from tests.support.wait import wait_until
 
 
@@ -106,7 +106,7 @@ async def test_trap_3_two_sources_on_one_account_have_both_their_data(
         sim.set_oracle_price("1MBONK-PERP", 31_415_926)
         await truth.arrives(bus)
         assert truth.now()["1MBONK-PERP"] == pytest.approx(31_415_926, abs=1000)
-        client = chain_of(publisher).client
+        client = drift_client(publisher)
         assert client.get_oracle_price_data_for_perp_market(million.index).price == truth.now()["1MBONK-PERP"]
         assert client.get_oracle_price_data_for_spot_market(one.index).price == truth.now()["BONK"]
 
@@ -209,7 +209,7 @@ async def test_trap_7_a_missing_market_is_none_in_every_mode(
     sim: Simulator, nats_server: LocalNatsServer, source: str
 ) -> None:
     async with running_publisher(sim, nats_server, source=source) as publisher:
-        client = chain_of(publisher).client
+        client = drift_client(publisher)
         assert client.get_perp_market_account(4000) is None
         assert client.get_spot_market_account(4000) is None
         assert client.get_oracle_price_data_for_perp_market(4000) is None
@@ -287,7 +287,7 @@ async def test_trap_8_the_websocket_has_its_own_port_and_path_and_bodies_are_wha
         async with running_publisher(sim, nats_server, **urls) as publisher:
             await _becomes(publisher, "live")
             await truth.arrives(bus)
-            await chain_of(publisher).client.connection.get_slot()
+            await drift_client(publisher).connection.get_slot()
         assert gateway.ws_paths == ["/stream/v2?api-key=abcdefgh12"]
         assert sim.counters.sockets_total == 1
         for headers, body in zip(gateway.http_headers, gateway.bodies, strict=True):

@@ -13,9 +13,9 @@ import pytest
 from driftpy.accounts.oracle import DRIFT_CODER
 from solders.pubkey import Pubkey
 
-from drift_publisher.accounts import PerpMarket, SpotMarket, State
 from drift_publisher.layout import Layout
 from drift_publisher.profiles.drift_v2 import DRIFT_V2
+from drift_publisher.profiles.drift_v2.records import PerpMarket, SpotMarket, State
 from drift_simulator.layout import Value, drift_idl
 
 __all__ = [

@@ -8,8 +8,9 @@ from typing import Any
 from driftpy.types import OraclePriceData
 from hypothesis import strategies as st
 
-from drift_publisher.accounts import OraclePrice, PerpMarket
+from drift_publisher.accounts import OraclePrice
 from drift_publisher.profiles.drift_v2 import DRIFT_V2
+from drift_publisher.profiles.drift_v2.records import PerpMarket
 
 from .accounts import NOW, decode, perp_bytes
 

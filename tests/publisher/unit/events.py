@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from drift_publisher.accounts import OraclePrice, PerpMarket, SpotMarket, State
+from drift_publisher.accounts import OraclePrice
 from drift_publisher.profiles.drift_v2 import DRIFT_V2
+from drift_publisher.profiles.drift_v2.records import PerpMarket, SpotMarket, State
 from drift_publisher.projection import (
     Content,
     Origin,
     Quote,
     funding_content,
     market_content,
-    price_content,
+    perp_price_content,
     spot_content,
+    spot_price_content,
 )
 from drift_schemas import (
     EVENT_TYPES,
@@ -53,7 +55,7 @@ def origin_of(market: PerpMarket | SpotMarket) -> Origin:
 def funding_event(
     market: PerpMarket, oracle: OraclePrice | None, quoted: Quote | None, state: State | None
 ) -> FundingEvent:
-    content = funding_content(market, oracle, quoted, state, DRIFT_V2, NOW)
+    content = funding_content(market, oracle, quoted, state, DRIFT_V2.rules, NOW)
     return _validated(FundingEvent, market, content)
 
 
@@ -64,7 +66,11 @@ def price_event(
     state: State | None,
     chain_slot: int,
 ) -> PriceEvent:
-    return _validated(PriceEvent, market, price_content(market, oracle, quoted, state, chain_slot, DRIFT_V2))
+    if isinstance(market, PerpMarket):
+        content = perp_price_content(market, oracle, quoted, state, chain_slot, DRIFT_V2.rules)
+    else:
+        content = spot_price_content(market, oracle, state, chain_slot, DRIFT_V2.rules)
+    return _validated(PriceEvent, market, content)
 
 
 def market_event(market: PerpMarket) -> MarketEvent:
@@ -72,7 +78,7 @@ def market_event(market: PerpMarket) -> MarketEvent:
 
 
 def spot_event(market: SpotMarket) -> SpotMarketEvent:
-    return _validated(SpotMarketEvent, market, spot_content(market))
+    return _validated(SpotMarketEvent, market, spot_content(market, DRIFT_V2.rules))
 
 
 def _validated(model: type[Any], market: PerpMarket | SpotMarket, content: Content) -> Any:

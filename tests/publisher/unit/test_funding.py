@@ -13,15 +13,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drift_publisher.accounts import OraclePrice
-from drift_publisher.funding import (
+from drift_publisher.profiles.drift_v2 import DRIFT_V2
+from drift_publisher.profiles.drift_v2.funding import (
     estimated_funding_rates,
+    funding_is_paused,
     funding_rate,
     funding_rates_by_side,
     live_twaps,
     next_funding_ts,
 )
-from drift_publisher.profiles.drift_v2 import DRIFT_V2
-from drift_publisher.projection import Quote, funding_is_paused
+from drift_publisher.profiles.drift_v2.records import PerpMarket
+from drift_publisher.projection import Quote
 
 from .accounts import NOW, perp, state_bytes
 from .amm_states import AmmState, amm_states
@@ -32,8 +34,13 @@ HOUR = 3600
 TIERS = ("A", "B", "C", "Speculative", "HighlySpeculative", "Isolated")
 
 
+def settled(last: int, period: int) -> PerpMarket:
+    """A market that settled last at this time."""
+    return perp(last_funding_rate_ts=last, funding_period=period)
+
+
 def rate(mark_twap: int, oracle_twap: int, tier: str = "A", period: int = HOUR) -> int:
-    return funding_rate(mark_twap, oracle_twap, tier=tier, period=period, constants=DRIFT_V2.funding)
+    return funding_rate(mark_twap, oracle_twap, tier=tier, period=period)
 
 
 # --- the rate ---------------------------------------------------------------------------------------------------------
@@ -207,7 +214,7 @@ def test_only_the_receiving_side_is_ever_cut_and_never_turned_around(state: AmmS
 )
 def test_funding_settles_on_the_hour_and_a_late_update_skips_one(late: int, wait: int) -> None:
     last = 1_700_000_400 - 1_700_000_400 % HOUR + late
-    assert next_funding_ts(last, HOUR) == last + wait
+    assert next_funding_ts(settled(last, HOUR)) == last + wait
     assert time_remaining_until_update(last, last, HOUR) == wait
 
 
@@ -215,18 +222,18 @@ def test_funding_settles_on_the_hour_and_a_late_update_skips_one(late: int, wait
     ("last", "period", "due"), [(7, 1, 8), (10, 2, 12), (11, 2, 14), (11, 3, 15), (10, 3, 12), (12, 3, 15)]
 )
 def test_short_periods(last: int, period: int, due: int) -> None:
-    assert next_funding_ts(last, period) == due
+    assert next_funding_ts(settled(last, period)) == due
 
 
 @pytest.mark.parametrize("period", [0, -1])
 def test_without_a_period_there_is_no_next_settlement(period: int) -> None:
-    assert next_funding_ts(1_700_000_000, period) is None
+    assert next_funding_ts(settled(1_700_000_000, period)) is None
 
 
 @given(last=st.integers(0, 2**40), period=st.integers(1, 10**6))
 @settings(max_examples=300, deadline=None)
 def test_the_next_settlement_is_driftpys(last: int, period: int) -> None:
-    due = next_funding_ts(last, period)
+    due = next_funding_ts(settled(last, period))
     assert due is not None
     assert due == last + time_remaining_until_update(last, last, period)
     assert due % period == 0 or period == 1
@@ -286,7 +293,7 @@ def test_an_oracle_jump_counts_a_third_at_most() -> None:
 
 
 def estimate(market: Any, oracle_price: int = 100_000_000, mark: int = 100_000_000, now: int = NOW) -> Any:
-    return estimated_funding_rates(market, OraclePrice(oracle_price, 0, 0), mark, now, DRIFT_V2.funding)
+    return estimated_funding_rates(market, OraclePrice(oracle_price, 0, 0), mark, now)
 
 
 def test_the_estimate_is_the_rate_of_the_live_twaps() -> None:
@@ -308,7 +315,7 @@ def test_an_estimate_on_any_state_lies_within_the_tiers_cap(state: AmmState, mar
     market = state.market._replace(
         base_asset_amount_with_amm=state.market.base_asset_amount_long + state.market.base_asset_amount_short
     )
-    found = estimated_funding_rates(market, state.oracle, mark, state.now, DRIFT_V2.funding)
+    found = estimated_funding_rates(market, state.oracle, mark, state.now)
     _, oracle_twap = live_twaps(market, state.oracle.price, mark, state.now)
     hours = max(1, market.funding_period // HOUR)
     assert found is not None
@@ -342,15 +349,13 @@ def test_without_an_oracle_or_a_quote_the_event_has_no_estimate() -> None:
     ],
 )
 def test_the_markets_status_may_pause_funding(status: str, paused: bool) -> None:
-    assert funding_is_paused(perp(status=status), None, DRIFT_V2) is paused
+    assert funding_is_paused(perp(status=status), None) is paused
 
 
 def test_every_bit_but_the_funding_bits_leaves_funding_running() -> None:
     state = DRIFT_V2.state.read(state_bytes())
-    assert [bit for bit in range(8) if funding_is_paused(perp(paused_operations=1 << bit), state, DRIFT_V2)] == [0]
+    assert [bit for bit in range(8) if funding_is_paused(perp(paused_operations=1 << bit), state)] == [0]
     paused = [
-        bit
-        for bit in range(8)
-        if funding_is_paused(perp(), DRIFT_V2.state.read(state_bytes(exchange_status=1 << bit)), DRIFT_V2)
+        bit for bit in range(8) if funding_is_paused(perp(), DRIFT_V2.state.read(state_bytes(exchange_status=1 << bit)))
     ]
     assert paused == [5]

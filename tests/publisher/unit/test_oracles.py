@@ -148,7 +148,9 @@ def test_prelaunch_reads_as_in_driftpy(price: int, conf: int, slot: int) -> None
     data = prelaunch(price, conf, slot, slot + 9)
     other = theirs("Prelaunch", data)
     assert (
-        ours("Prelaunch", data) == OraclePrice(price, conf, slot) == (other.price, other.confidence, other.slot, True)
+        ours("Prelaunch", data)
+        == OraclePrice(price, conf, slot)
+        == OraclePrice(other.price, other.confidence, other.slot)
     )
 
 
@@ -316,7 +318,7 @@ def test_real_pull_oracles() -> None:
 def test_real_prelaunch_oracle() -> None:
     for data in real_accounts("PrelaunchOracle").values():
         other = theirs("Prelaunch", data)
-        assert ours("Prelaunch", data) == (other.price, other.confidence, other.slot, True)
+        assert ours("Prelaunch", data) == OraclePrice(other.price, other.confidence, other.slot)
 
 
 def test_real_push_oracle() -> None:

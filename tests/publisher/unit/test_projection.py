@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from drift_publisher.accounts import OraclePrice, PerpMarket, SpotMarket
-from drift_publisher.funding import estimated_funding_rates, next_funding_ts
+from drift_publisher.accounts import OraclePrice
 from drift_publisher.profiles.drift_v2 import DRIFT_V2
+from drift_publisher.profiles.drift_v2.funding import estimated_funding_rates, next_funding_ts
+from drift_publisher.profiles.drift_v2.records import PerpMarket, SpotMarket
 from drift_publisher.projection import Quote, quote
-from drift_publisher.spot_rates import spot_rates
 from drift_schemas import FundingEvent, MarketDataEvent, MarketEvent, PriceEvent, SpotMarketEvent, decode_event, encode
 from drift_simulator.layout import drift_idl
 
@@ -124,7 +124,7 @@ def numbered(kind: str) -> bytes:
 
 
 def perp_events(market: PerpMarket) -> tuple[FundingEvent, PriceEvent, MarketEvent]:
-    quoted = quote(market, ORACLE, NOW)
+    quoted = quote(market, ORACLE, DRIFT_V2.rules, NOW)
     return (
         funding_event(market, ORACLE, quoted, STATE),
         price_event(market, ORACLE, quoted, STATE, SLOT),
@@ -197,9 +197,9 @@ def test_every_event_says_where_it_comes_from() -> None:
 def test_derived_funding_fields_are_the_formulas() -> None:
     market = perp(last_funding_rate_ts=NOW - 1800, paused_operations=1)
     event = funding_event(market, ORACLE, Quote(100_000_000, 100_400_000), STATE)
-    assert event.next_funding_ts == next_funding_ts(NOW - 1800, 3600) == NOW + 1800
+    assert event.next_funding_ts == next_funding_ts(market) == NOW + 1800
     assert (event.estimated_funding_rate_long, event.estimated_funding_rate_short) == estimated_funding_rates(
-        market, ORACLE, 100_200_000, NOW, DRIFT_V2.funding
+        market, ORACLE, 100_200_000, NOW
     )
     assert event.is_paused
 
@@ -210,7 +210,7 @@ def test_a_market_without_a_period_has_no_next_funding() -> None:
 
 def test_derived_price_fields_of_a_perp_market() -> None:
     market = perp()
-    event = price_event(market, ORACLE, quote(market, ORACLE, NOW), STATE, SLOT)
+    event = price_event(market, ORACLE, quote(market, ORACLE, DRIFT_V2.rules, NOW), STATE, SLOT)
     assert (event.oracle_price, event.oracle_confidence, event.oracle_slot) == ORACLE[:3]
     assert event.oracle_is_valid
     assert (event.bid_price, event.ask_price, event.mark_price) == (100_489_950, 100_510_050, 100_500_000)
@@ -242,7 +242,11 @@ def test_an_oracle_goes_stale_by_the_chains_slot() -> None:
 
 def test_derived_spot_fields_are_the_programs_rates() -> None:
     event = spot_event(spot())
-    assert (event.utilization, event.deposit_rate, event.borrow_rate) == spot_rates(spot()) == (500_000, 35_714, 71_428)
+    assert (
+        (event.utilization, event.deposit_rate, event.borrow_rate)
+        == DRIFT_V2.rules.spot_rates(spot())
+        == (500_000, 35_714, 71_428)
+    )
 
 
 # --- an event's own properties ----------------------------------------------------------------------------------------
@@ -296,7 +300,7 @@ def test_open_interest_is_the_larger_side_and_not_the_sum(long: int, short: int,
 @given(state=amm_states())
 def test_what_is_sent_without_a_model_is_what_the_model_would_send(state: AmmState) -> None:
     """The helpers of ``events`` compare the bytes; any state of a market serves."""
-    quoted = quote(state.market, state.oracle, state.now)
+    quoted = quote(state.market, state.oracle, DRIFT_V2.rules, state.now)
     funding_event(state.market, state.oracle, quoted, STATE)
     price_event(state.market, state.oracle, quoted, STATE, SLOT)
     market_event(state.market)

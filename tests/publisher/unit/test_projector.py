@@ -12,7 +12,6 @@ from drift_publisher.profiles.drift_v2 import DRIFT_V2
 from drift_publisher.projector import Projector
 from drift_publisher.source import AccountUpdate
 from drift_publisher.store import AccountStore, MarketKey, Touched
-from drift_publisher.vamm import bid_ask_price
 from drift_schemas import REASSERTION_HEADER, MarketDataEvent, PriceEvent, Topology, decode_event
 
 from .accounts import NOW, perp_bytes, pubkey, spot_bytes, state_bytes
@@ -102,11 +101,9 @@ def test_the_formulas_now_is_the_whole_second_in_which_the_notification_arrived(
     later = NOW + 40
     messages = scene.tell(ORACLE, moved, slot=102, received_ns=later * SECOND + 999_999_999)
     market = scene.store.perp_markets[0]
-    oracle = scene.store.oracle(market)
-    assert oracle is not None
     price = event(messages[0])
     assert isinstance(price, PriceEvent)
-    assert (price.bid_price, price.ask_price) == bid_ask_price(market, oracle, later)
+    assert (price.bid_price, price.ask_price) == DRIFT_V2.rules.quote(market, scene.store.oracle(market), later)  # type: ignore[arg-type]
 
 
 def test_a_market_that_changes_tells_of_the_kinds_that_changed_only(scene: _Scene) -> None:

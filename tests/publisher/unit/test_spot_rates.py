@@ -14,11 +14,14 @@ from driftpy.types import SpotBalanceType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drift_publisher.accounts import SpotRates
 from drift_publisher.profiles.drift_v2 import DRIFT_V2
-from drift_publisher.spot_rates import SpotRates, spot_rates, token_amounts
+from drift_publisher.spot_rates import token_amounts
 
 from .accounts import decode, real_accounts, spot, spot_bytes
 from .exact_driftpy import exact
+
+spot_rates = DRIFT_V2.rules.spot_rates
 
 
 @st.composite

@@ -12,9 +12,10 @@ from driftpy.math.oracles import is_oracle_valid
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from drift_publisher.accounts import OraclePrice, PerpMarket, SpotMarket, State
+from drift_publisher.accounts import OraclePrice
 from drift_publisher.profiles.drift_v2 import DRIFT_V2
-from drift_publisher.validity import oracle_is_valid
+from drift_publisher.profiles.drift_v2.records import PerpMarket, SpotMarket, State
+from drift_publisher.profiles.drift_v2.validity import oracle_is_valid
 
 from .accounts import decode, perp, perp_bytes, spot, state_bytes
 from .amm_states import oracle_data
@@ -34,7 +35,7 @@ def reading(
 
 
 def valid(market: PerpMarket | SpotMarket, oracle: OraclePrice, state: State = STATE) -> bool:
-    return oracle_is_valid(market, oracle, state, SLOT, DRIFT_V2)
+    return oracle_is_valid(market, oracle, state, SLOT)
 
 
 # --- perp markets -----------------------------------------------------------------------------------------------------

@@ -15,10 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drift_publisher.accounts import OraclePrice
+from drift_publisher.integers import clamp
 from drift_publisher.profiles.drift_v2 import DRIFT_V2
+from drift_publisher.profiles.drift_v2.spread import inventory_ratio, reference_offset
+from drift_publisher.profiles.drift_v2.vamm import bid_ask_price
 from drift_publisher.projection import Quote, quote
-from drift_publisher.spread import clamp, inventory_ratio, reference_offset
-from drift_publisher.vamm import bid_ask_price
 
 from .accounts import NOW, decode, perp, perp_bytes, real_accounts
 from .amm_states import AmmState, amm_states, oracle_data
@@ -271,13 +272,13 @@ def test_a_position_as_deep_as_the_curve_gives_no_quote() -> None:
 
 
 def test_without_an_oracle_there_is_no_quote() -> None:
-    assert quote(perp(), None, NOW) is None
+    assert quote(perp(), None, DRIFT_V2.rules, NOW) is None
 
 
 def test_the_mark_is_the_middle_rounded_down() -> None:
     assert Quote(100, 103).mark == 101
     assert Quote(100_989_900, 101_010_100).mark == 101_000_000
-    quoted = quote(perp(), OraclePrice(101_000_000, 0, 0), NOW)
+    quoted = quote(perp(), OraclePrice(101_000_000, 0, 0), DRIFT_V2.rules, NOW)
     assert quoted == Quote(100_989_900, 101_010_100)
 
 

@@ -9,11 +9,25 @@ from __future__ import annotations
 
 from typing import Final
 
-from drift_publisher.accounts import OraclePrice, PerpMarket
-from drift_publisher.profile import FundingConstants
-from drift_publisher.spread import clamp
+from drift_publisher.accounts import OraclePrice
+from drift_publisher.integers import clamp, div
+from drift_publisher.profiles.drift_v2.records import PerpMarket, State
 
-__all__ = ["estimated_funding_rates", "funding_rate", "funding_rates_by_side", "live_twaps", "next_funding_ts"]
+__all__ = [
+    "estimated_funding_rates",
+    "funding_is_paused",
+    "funding_rate",
+    "funding_rates_by_side",
+    "live_twaps",
+    "next_funding_ts",
+]
+
+_OFFSET_DENOMINATOR: Final = 5_000
+_MAX_DIVERGENCE: Final = {"A": 33, "B": 33, "C": 20}
+_DEFAULT_MAX_DIVERGENCE: Final = 10
+_PAUSED_STATUSES: Final = frozenset({"Initialized", "FundingPaused", "Settlement", "Delisted"})
+_FUNDING_PAUSED: Final = 1
+_EXCHANGE_FUNDING_PAUSED: Final = 0b0010_0000
 
 _HOUR: Final = 3600
 _RATE_BUFFER: Final = 10**3
@@ -22,25 +36,35 @@ _BASE_TO_QUOTE: Final = 10**3
 _QUOTE_TO_BASE_RATE: Final = 10**12
 
 
-def next_funding_ts(last_funding_ts: int, period: int) -> int | None:
+def funding_is_paused(market: PerpMarket, state: State | None) -> bool:
+    """Whether the exchange, the market's status or its paused operations keep funding from settling."""
+    return (
+        market.status in _PAUSED_STATUSES
+        or bool(market.paused_operations & _FUNDING_PAUSED)
+        or (state is not None and bool(state.exchange_status & _EXCHANGE_FUNDING_PAUSED))
+    )
+
+
+def next_funding_ts(market: PerpMarket) -> int | None:
     """Earliest time (Unix seconds) at which the program settles again; ``None`` without a period.
 
     On the hour; an update more than a third of the period late skips to the hour after.
     """
+    last, period = market.last_funding_rate_ts, market.funding_period
     if period <= 0:
         return None
-    late = last_funding_ts % period
+    late = last % period
     if period == 1 or late == 0:
-        return last_funding_ts + period
-    return last_funding_ts + (2 * period if late > period // 3 else period) - late
+        return last + period
+    return last + (2 * period if late > period // 3 else period) - late
 
 
-def funding_rate(mark_twap: int, oracle_twap: int, *, tier: str, period: int, constants: FundingConstants) -> int:
+def funding_rate(mark_twap: int, oracle_twap: int, *, tier: str, period: int) -> int:
     """The symmetric rate, 1e-9 quote per base per hour, for these TWAPs (1e-6)."""
-    spread = mark_twap - oracle_twap + abs(oracle_twap) // constants.offset_denominator
-    divergence = constants.max_divergence.get(tier, constants.default_max_divergence)
-    cap = abs(_div(oracle_twap, divergence))
-    return _div(clamp(spread, -cap, cap) * _RATE_BUFFER, 24 * _HOUR // max(_HOUR, period))
+    spread = mark_twap - oracle_twap + abs(oracle_twap) // _OFFSET_DENOMINATOR
+    divergence = _MAX_DIVERGENCE.get(tier, _DEFAULT_MAX_DIVERGENCE)
+    cap = abs(div(oracle_twap, divergence))
+    return div(clamp(spread, -cap, cap) * _RATE_BUFFER, 24 * _HOUR // max(_HOUR, period))
 
 
 def funding_rates_by_side(rate: int, market: PerpMarket) -> tuple[int, int]:
@@ -53,7 +77,8 @@ def funding_rates_by_side(rate: int, market: PerpMarket) -> tuple[int, int]:
     longs, shorts = market.base_asset_amount_long, market.base_asset_amount_short
     payers, receivers = (longs, shorts) if rate > 0 else (shorts, longs)
     limit -= abs(_payment(rate, payers))
-    capped = _div((limit + 1 if limit < 0 else limit) * _QUOTE_TO_BASE_RATE, receivers)
+    budget = (limit + 1 if limit < 0 else limit) * _QUOTE_TO_BASE_RATE
+    capped = div(budget, receivers) if receivers else 0
     return (rate, capped) if rate > 0 else (capped, rate)
 
 
@@ -73,7 +98,7 @@ def live_twaps(market: PerpMarket, oracle_price: int, mark_price: int, now: int)
 
 
 def estimated_funding_rates(
-    market: PerpMarket, oracle: OraclePrice, mark_price: int, now: int, constants: FundingConstants
+    market: PerpMarket, oracle: OraclePrice, mark_price: int, now: int
 ) -> tuple[int, int] | None:
     """ESTIMATE of (long, short) for the running period; ``None`` where the TWAPs give no rate."""
     if market.funding_period <= 0:
@@ -81,9 +106,7 @@ def estimated_funding_rates(
     mark_twap, oracle_twap = live_twaps(market, oracle.price, mark_price, now)
     if oracle_twap <= 0:
         return None
-    rate = funding_rate(
-        mark_twap, oracle_twap, tier=market.contract_tier, period=market.funding_period, constants=constants
-    )
+    rate = funding_rate(mark_twap, oracle_twap, tier=market.contract_tier, period=market.funding_period)
     return funding_rates_by_side(rate, market)
 
 
@@ -108,11 +131,3 @@ def _payment(rate: int, base: int) -> int:
     """Quote (1e-6) that a position of ``base`` receives at ``rate``; negative when it pays."""
     magnitude = abs(rate) * abs(base) // _PRICE // _RATE_BUFFER // _BASE_TO_QUOTE
     return -magnitude if (rate > 0) == (base > 0) else magnitude
-
-
-def _div(numerator: int, denominator: int) -> int:
-    """Integer division that truncates toward zero, as the program's does; 0 by 0."""
-    if denominator == 0:
-        return 0
-    quotient = abs(numerator) // abs(denominator)
-    return quotient if (numerator < 0) == (denominator < 0) else -quotient

@@ -9,8 +9,10 @@ from __future__ import annotations
 from math import isqrt
 from typing import Final, NamedTuple
 
-from drift_publisher.accounts import OraclePrice, PerpMarket
-from drift_publisher.spread import Spreads, clamp, reference_offset, spreads
+from drift_publisher.accounts import OraclePrice
+from drift_publisher.integers import clamp
+from drift_publisher.profiles.drift_v2.records import PerpMarket
+from drift_publisher.profiles.drift_v2.spread import Spreads, reference_offset, spreads
 
 __all__ = ["bid_ask_price"]
 
@@ -38,7 +40,7 @@ class Curve(NamedTuple):
         return _price(self.base, self.quote, self.peg)
 
 
-def bid_ask_price(market: PerpMarket, oracle: OraclePrice, now: int) -> tuple[int, int] | None:
+def bid_ask_price(market: PerpMarket, oracle: OraclePrice | None, now: int) -> tuple[int, int] | None:
     """Returns (bid, ask), 1e-6, that the AMM would quote at this oracle price.
 
     Args:
@@ -47,9 +49,11 @@ def bid_ask_price(market: PerpMarket, oracle: OraclePrice, now: int) -> tuple[in
         now: Unix time in seconds; volatility and confidence terms fade with it.
 
     Returns:
-        ``None`` where the state has no price: empty reserves, or an oracle price that is not positive.
+        ``None`` where the state has no price: empty reserves, or no oracle price that is positive.
     """
-    if oracle.price <= 0 or min(market.base_asset_reserve, market.quote_asset_reserve, market.sqrt_k) <= 0:
+    if oracle is None or oracle.price <= 0:
+        return None
+    if min(market.base_asset_reserve, market.quote_asset_reserve, market.sqrt_k) <= 0:
         return None
     if market.peg_multiplier <= 0:
         return None

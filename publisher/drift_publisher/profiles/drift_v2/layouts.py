@@ -1,20 +1,16 @@
-"""Drift v2 on Solana: where its accounts stand, what they hold, by which constants it settles.
+"""Where Drift's accounts hold what is read of them.
 
-Source: the program's IDL and drift-labs/protocol-v2 (``state/``, ``math/oracle.rs``, ``math/funding.rs``).
+Source: the program's IDL and drift-labs/protocol-v2 (``state/``).
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from drift_publisher.accounts import PerpMarket, SpotMarket, State
 from drift_publisher.layout import Field, Layout
-from drift_publisher.oracles import oracle_formats
-from drift_publisher.profile import FundingConstants, OracleLimits, ProgramProfile
+from drift_publisher.profiles.drift_v2.records import PerpMarket, SpotMarket, State
 
-__all__ = ["DRIFT_V2"]
-
-_PROGRAM_ID: Final = "dRiftyHA39MWEi3m9aunc5MzRF1JYuBsbn6VPcn33UH"
+__all__ = ["PERP_MARKET", "SPOT_MARKET", "STATE"]
 
 _MARKET_STATUS: Final = (
     "Initialized", "Active", "FundingPaused", "AmmPaused", "FillPaused", "WithdrawPaused", "ReduceOnly",
@@ -29,7 +25,7 @@ _ORACLE_SOURCE: Final = (
     "PythLazerStableCoin",
 )  # fmt: skip
 
-_STATE: Final = Layout(
+STATE: Final = Layout(
     "State",
     bytes.fromhex("d8926b5e684bb6b1"),
     975,
@@ -45,7 +41,7 @@ _STATE: Final = Layout(
     },
 )
 
-_PERP_MARKET: Final = Layout(
+PERP_MARKET: Final = Layout(
     "PerpMarket",
     bytes.fromhex("0adf0c2c6bf537f7"),
     1216,
@@ -115,7 +111,7 @@ _PERP_MARKET: Final = Layout(
     },
 )
 
-_SPOT_MARKET: Final = Layout(
+SPOT_MARKET: Final = Layout(
     "SpotMarket",
     bytes.fromhex("64b1086ba8414127"),
     776,
@@ -147,37 +143,4 @@ _SPOT_MARKET: Final = Layout(
         "asset_tier": Field(689, "enum", _ASSET_TIER),
         "min_borrow_rate": Field(728, "u8"),
     },
-)
-
-DRIFT_V2: Final = ProgramProfile(
-    name="drift-v2",
-    program_id=_PROGRAM_ID,
-    state_seed=b"drift_state",
-    perp_market_seed=b"perp_market",
-    spot_market_seed=b"spot_market",
-    state=_STATE,
-    perp_market=_PERP_MARKET,
-    spot_market=_SPOT_MARKET,
-    oracle_formats=oracle_formats(
-        program_id=_PROGRAM_ID,
-        pyth_push="FsJ3A3u2vn5cTVofAjvy6y5kwABJAqYWpe4975bi2epH",
-        pyth_receiver="rec5EKMGg6MxZYaMdyBfgwp4d5rB9T1VQH5pJv5LtFJ",
-        switchboard="SW1TCH7qEPTdLsDHRgPuMQjbQxKdH2aBStViMFnt64f",
-        switchboard_on_demand="SBondMDrcV3K4kxZR1HNVT7osZxAHVHgYXL5Ze1oMUv",
-    ),
-    funding=FundingConstants(
-        offset_denominator=5_000,
-        max_divergence={"A": 33, "B": 33, "C": 20},
-        default_max_divergence=10,
-    ),
-    oracle_limits=OracleLimits(
-        perp_confidence_multiplier={"A": 1, "B": 1, "C": 2, "Speculative": 10},
-        spot_confidence_multiplier={"Collateral": 1, "Protected": 1, "Cross": 5},
-        default_multiplier=50,
-    ),
-    funding_paused_statuses=frozenset({"Initialized", "FundingPaused", "Settlement", "Delisted"}),
-    funding_paused_bit=1,
-    exchange_funding_paused_bit=0b0010_0000,
-    stable_coin_sources=frozenset({"PythStableCoinPull", "PythLazerStableCoin"}),
-    ageless_sources=frozenset({"Prelaunch", "QuoteAsset"}),
 )

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from drift_publisher.accounts import OraclePrice, PerpMarket
+from drift_publisher.accounts import OraclePrice
+from drift_publisher.integers import clamp
+from drift_publisher.profiles.drift_v2.records import PerpMarket
 
-__all__ = ["Spreads", "clamp", "inventory_ratio", "reference_offset", "spreads"]
+__all__ = ["Spreads", "inventory_ratio", "reference_offset", "spreads"]
 
 _PERCENT: Final = 10**6
 _UNIT: Final = 2 * _PERCENT
@@ -25,11 +27,6 @@ class Spreads(NamedTuple):
     long: int
     short: int
     offset: int = 0
-
-
-def clamp(value: int, low: int, high: int) -> int:
-    """Returns ``value`` within [low, high]."""
-    return max(low, min(value, high))
 
 
 def spreads(
