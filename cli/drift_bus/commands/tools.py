@@ -1,9 +1,9 @@
-"""The commands for trying things out and for finding what is wrong: simulate, doctor."""
+"""The commands for trying things out and for finding what is wrong: simulate, doctor, reconcile."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,6 +12,7 @@ from drift_bus.options import (
     Cluster,
     Lifeline,
     Markets,
+    MarketsOnly,
     NatsUrl,
     Prefix,
     RpcUrl,
@@ -126,3 +127,73 @@ def doctor(
         "subject_prefix": prefix,
     }
     return run(flags=flags, as_json=as_json)
+
+
+@app.command(epilog="Example: drift-bus reconcile --against https://data.velocity.exchange --market SOL-PERP")
+def reconcile(
+    against: Annotated[
+        str,
+        typer.Option(
+            "--against",
+            metavar="URL",
+            help="The hosted data API: its host, or the whole address of /stats/markets. "
+            "A key in it shows in the process list.",
+        ),
+    ],
+    funding: Annotated[
+        Literal["estimated", "settled"],
+        typer.Option(
+            "--funding", help="Which funding of the bus to compare. The hosted API shows the running estimate."
+        ),
+    ] = "estimated",
+    price_tolerance_bps: Annotated[
+        str, typer.Option("--price-tolerance-bps", metavar="N", help="Oracle price, in bps of the hosted one.")
+    ] = "20",
+    mark_tolerance_bps: Annotated[
+        str,
+        typer.Option(
+            "--mark-tolerance-bps",
+            metavar="N",
+            help="Mark price, in bps of the hosted one, which is the order book's mid and not the vAMM's.",
+        ),
+    ] = "100",
+    open_interest_tolerance_bps: Annotated[
+        str,
+        typer.Option("--open-interest-tolerance-bps", metavar="N", help="Each side, in bps of the hosted one."),
+    ] = "50",
+    funding_tolerance: Annotated[
+        str, typer.Option("--funding-tolerance", metavar="N", help="Each side, in percent per hour, absolute.")
+    ] = "0.0002",
+    markets: MarketsOnly = None,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", metavar="S", callback=positive, help="Seconds for the whole hosted answer.")
+    ] = 10.0,
+    everything: Annotated[bool, typer.Option("--all", help="Show also the figures that agree.")] = False,
+    nats_url: NatsUrl = None,
+    prefix: Prefix = None,
+    as_json: AsJson = False,
+) -> int:
+    """Compare the bus with the hosted data API: funding and open interest by side, oracle and mark price.
+
+    What differs is told with its size. With --json the whole comparison is one object on one line. The status is 0
+    where all agree; 1 where a figure differs beyond its tolerance, the bus lacks what the hosted API has, or a market
+    is on one side only; 2 where one of the two could not be read.
+    """
+    from drift_bus.reconcile.command import reconcile as run
+
+    return run(
+        against,
+        basis=funding,
+        tolerances={
+            "--price-tolerance-bps": price_tolerance_bps,
+            "--mark-tolerance-bps": mark_tolerance_bps,
+            "--open-interest-tolerance-bps": open_interest_tolerance_bps,
+            "--funding-tolerance": funding_tolerance,
+        },
+        only=markets or [],
+        timeout_s=timeout_s,
+        everything=everything,
+        nats_url=nats_url,
+        prefix=prefix,
+        as_json=as_json,
+    )
