@@ -199,3 +199,15 @@ async def test_wrong_options_are_told_before_anything_is_asked(nats_server: Loca
     assert (scheme.status, tolerance.status, api.asked) == (2, 2, [])
     assert "--against: file:// is not possible here (https, http)" in scheme.complaint
     assert "--funding-tolerance 'nan': give a number from 0" in tolerance.complaint
+
+
+async def test_an_interrupt_ends_the_wait_for_the_hosted_api(nats_server: LocalNatsServer) -> None:
+    async with HostedApi.running() as api:
+        api.hangs = "begin"
+        done = await drift_bus(
+            "reconcile", "--against", api.url, "--nats-url", nats_server.url, "--timeout", "100",
+            interrupt_after_line="asking", NO_PROXY="*",
+        )  # fmt: skip
+
+    assert (done.status, done.stdout) == (130, "")
+    assert "Traceback" not in done.stderr

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -112,6 +114,15 @@ async def test_garbage_is_told_with_its_beginning(api: HostedApi) -> None:
 
     assert "answers, but not as /stats/markets should: the answer is no JSON: JSONDecodeError" in told
     assert "<html>\\x1b[31m" in told, "control characters are shown, not sent to the terminal"
+
+
+async def test_without_its_library_the_command_says_what_to_install(
+    api: HostedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "httpx", None)
+
+    with pytest.raises(CommandError, match=r"pip install 'drift-bus\[publisher\]'"):
+        await ask(stats_url(api.url), timeout_s=60)
 
 
 @pytest.mark.parametrize(
@@ -225,6 +236,29 @@ def test_the_floor_of_velocity_is_what_the_hosted_api_shows_for_a_flat_market() 
     assert long is not None
     assert short is not None
     assert (round(long, 5), round(short, 5)) == (Decimal("-0.00125"), Decimal("0.00125"))
+
+
+@settings(deadline=None)
+@given(st.integers(10**5, 10**12), st.fractions(-1, 1))
+def test_the_rate_of_the_chain_and_the_percentage_of_the_hosted_api_are_the_same_thing(
+    oracle_twap: int, part: Fraction
+) -> None:
+    """The program's and the service's arithmetic, each with its own truncation, from one premium within the cap."""
+    premium = int(part * (oracle_twap // 33))
+    rate = _truncated(premium * 1000, 24)
+    paid = Decimal(_truncated(_truncated(premium * 10**6 * 100, oracle_twap), 24)).scaleb(-6)
+
+    long = funding_cash_flow_percent(rate=rate, oracle_twap=oracle_twap, is_long=True)
+    short = funding_cash_flow_percent(rate=rate, oracle_twap=oracle_twap, is_long=False)
+
+    assert long is not None
+    assert short is not None
+    assert abs(long + paid) < Decimal("0.000003")
+    assert abs(short - paid) < Decimal("0.000003")
+
+
+def _truncated(value: int, by: int) -> int:
+    return abs(value) // by * (1 if value >= 0 else -1)
 
 
 def test_funding_of_the_bus_is_absent_where_there_is_nothing_to_divide_by() -> None:
