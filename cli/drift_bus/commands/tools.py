@@ -26,9 +26,17 @@ __all__ = ["app"]
 app = typer.Typer()
 
 
-@app.command(epilog="Example: drift-bus simulate --port 8899 --updates-per-second 100 --funding-period 60")
+@app.command(epilog="Example: drift-bus simulate --program velocity-v1 --port 8899 --funding-period 60")
 def simulate(
     context: typer.Context,
+    program: Annotated[
+        str,
+        typer.Option(
+            "--program",
+            metavar="NAME",
+            help="What lives there: drift-v2, or its successor velocity-v1.",
+        ),
+    ] = "drift-v2",
     port: Annotated[
         int,
         typer.Option(
@@ -54,7 +62,7 @@ def simulate(
             metavar="N",
             min=1,
             max=1000,
-            help="How many. Default: a selection of real ones.",
+            help="How many; past the real ones, invented ones. Default: a selection of real ones.",
         ),
     ] = None,
     capture_file: Annotated[
@@ -69,10 +77,11 @@ def simulate(
     as_json: AsJson = False,
     until_stdin_closes: Lifeline = False,
 ) -> int:
-    """Run a simulated Solana node with live Drift accounts, for trying things out.
+    """Run a simulated Solana node with live accounts of Drift or Velocity, for trying things out.
 
     Its data is invented, or happens again from a capture. Point a publisher at it with --rpc-url and
-    --cluster simulated.
+    --cluster simulated. Each program has its own addresses, accounts and funding rule: Drift comes with 21 perp
+    markets and a user, Velocity with the 5 of its relaunch and no user.
     """
     from drift_bus.simulate import refuse_mixture, serve_capture, speed_of
     from drift_bus.simulate import simulate as run
@@ -89,6 +98,7 @@ def simulate(
             until_stdin_closes=until_stdin_closes,
         )
     options = {
+        "program": program,
         "port": port,
         "updates_per_second": updates_per_second,
         "funding_period_s": funding_period,
