@@ -17,12 +17,12 @@ from drift_bus.errors import CommandError, UsageProblem
 from drift_bus.runtime import also_stopped_by_stdin, run_until_stopped, wait_for_stop
 
 if TYPE_CHECKING:
-    from drift_simulator import CaptureReplay
+    from drift_simulator import CaptureReplay, Simulator
     from drift_simulator.counters import Counters
 
 __all__ = ["refuse_mixture", "serve_capture", "simulate", "speed_of"]
 
-_ONLY_FOR_WALK = ("updates_per_second", "funding_period", "seed", "perp_markets")
+_ONLY_FOR_WALK = ("program", "updates_per_second", "funding_period", "seed", "perp_markets")
 _ONLY_FOR_CAPTURE = ("speed", "loop", "exit_at_end")
 _STATUS_EVERY_S = 10.0
 _LOOK_S = 0.1
@@ -40,7 +40,7 @@ def simulate(options: Mapping[str, Any], *, as_json: bool, until_stdin_closes: b
     async def run(stop: asyncio.Event) -> int:
         try:
             async with also_stopped_by_stdin(stop, wanted=until_stdin_closes), Simulator(config) as simulator:
-                _tell_urls(simulator.http_url, simulator.ws_url, as_json=as_json)
+                _tell_urls(simulator, as_json=as_json)
                 while not await wait_for_stop(stop, _STATUS_EVERY_S):
                     _tell_counters(simulator.counters, as_json=as_json)
         except PortInUse as error:
@@ -158,11 +158,12 @@ async def _tell_position(node: CaptureReplay, *, as_json: bool) -> None:
         _say(f"the capture has ended after {node.played:,} records{cut}: slots stop here")
 
 
-def _tell_urls(http_url: str, ws_url: str, *, as_json: bool) -> None:
+def _tell_urls(simulator: Simulator, *, as_json: bool) -> None:
+    program, http_url, ws_url = simulator.cluster.program, simulator.http_url, simulator.ws_url
     if as_json:
-        _say(json.dumps({"http_url": http_url, "ws_url": ws_url, "cluster": "simulated"}))
+        _say(json.dumps({"http_url": http_url, "ws_url": ws_url, "cluster": "simulated", "program": program.name}))
         return
-    _say("A simulated Solana node with Drift accounts. Its data is invented. Ctrl-C ends it.")
+    _say(f"A simulated Solana node with {program.title} accounts. Its data is invented. Ctrl-C ends it.")
     _tell_addresses(http_url, ws_url)
 
 

@@ -9,10 +9,13 @@ from typing import Final
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-__all__ = ["WRONG_SEQUENCE", "ask", "behind"]
+__all__ = ["IN_PROCESS", "WRONG_SEQUENCE", "ask", "behind"]
 
 WRONG_SEQUENCE: Final = 10071
 """JetStream's error number for a message that was not stored, for another one stands where :func:`behind` said."""
+
+IN_PROCESS: Final = 10164
+"""The same where a replicated stream has not yet decided about an earlier message behind that subject."""
 
 
 def behind(subject: str, sequence: int) -> dict[str, str]:

@@ -7,14 +7,15 @@ import contextlib
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from nats.errors import Error as NatsError
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from drift_publisher.deliveries import Deliveries
-from drift_publisher.lanes import Ack, Lane, Message, parse_ack
+from drift_publisher.fences import Fences
+from drift_publisher.lanes import LONGEST_WAIT_S, Ack, Lane, Message, Sent, parse_ack
 from drift_publisher.nats_client import NatsClient, hpub
 from drift_schemas import REASSERTION_HEADER
 
@@ -54,27 +55,30 @@ class Bus:
         self._inbox = nats.new_inbox()
         self._lanes: dict[str, Lane] = {}
         self._by_number: list[Lane] = []
-        self._outbox: deque[tuple[Lane, Message]] = deque()
+        self._outbox: deque[tuple[Lane, Message, float]] = deque()
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._reported: set[str] = set()
-        self._fence: dict[str, str] = {}
+        self._fences = Fences()
         self._is_held = False
         self._is_leading: Callable[[], bool] = lambda: True
         self._reign = 0
 
-    def lead(self, fence: dict[str, str], is_leading: Callable[[], bool]) -> None:
-        """From now on every message carries ``fence``, by which the stream knows who may write.
+    def lead(self, fences: Sequence[dict[str, str]], is_leading: Callable[[], bool]) -> None:
+        """From now on every message carries one of ``fences``, and no two on their way the same one of them.
 
         Nothing is sent once ``is_leading`` says no.
         """
-        self._fence, self._is_leading = fence, is_leading
+        self._fences.renew(fences)
+        self._is_leading = is_leading
 
     def abandon(self) -> None:
         """Drops everything that is not acknowledged: it is not ours to send any more."""
         self._reign += 1
         self._outbox.clear()
         for lane in self._by_number:
+            for sent in lane.sent.values():
+                self._give_back(sent.fence)
             lane.clear()
         self._settled.set()
 
@@ -135,24 +139,37 @@ class Bus:
         return not self.outstanding
 
     def _advance(self, lane: Lane) -> None:
-        if lane.waiting is not None and lane.has_room(time.monotonic()) and self._nats.is_connected:
-            self._outbox.append((lane, lane.waiting))
+        if lane.waiting is None or not self._nats.is_connected:
+            return
+        now = time.monotonic()
+        is_stuck = self._outbox and now - self._outbox[0][2] > LONGEST_WAIT_S
+        if lane.has_room(now) and not is_stuck:
+            self._outbox.append((lane, lane.waiting, now))
             lane.queued += 1
             lane.waiting = None
             self._wake.set()
+
+    def _give_back(self, fence: int | None) -> None:
+        if fence is not None:
+            self._fences.give_back(fence)
+            if self._outbox:
+                self._wake.set()
 
     async def _send_outbox(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._outbox and self._nats.is_connected and not self._is_held and self._is_leading():
+            while self._outbox and self._fences.free and self._may_send():
                 await self._nats.send(b"".join(self._next_frames()))
+
+    def _may_send(self) -> bool:
+        return self._nats.is_connected and not self._is_held and self._is_leading()
 
     def _next_frames(self) -> Iterator[bytes]:
         """Takes messages from the outbox, notes them as sent and renders them; gives up what is stale by now."""
         now = time.monotonic()
-        for _ in range(min(len(self._outbox), _MOST_AT_ONCE)):
-            lane, message = self._outbox.popleft()
+        for _ in range(min(len(self._outbox), len(self._fences.free), _MOST_AT_ONCE)):
+            lane, message, _ = self._outbox.popleft()
             lane.queued -= 1
             if now > message.expires_at:
                 self._give_up(lane, "stale")
@@ -160,22 +177,25 @@ class Bus:
                 self._report(f"{message.subject}: not sent: {len(message.payload)} bytes are over the server's limit")
                 self._give_up(lane, "refused")
             else:
-                reply = f"{self._inbox}.{lane.number}.{lane.note_sent(message, now)}"
-                yield hpub(message.subject, reply, message.headers | self._fence, message.payload)
+                fence = self._fences.free.popleft()
+                reply = f"{self._inbox}.{lane.number}.{lane.note_sent(message, now, fence)}"
+                yield hpub(message.subject, reply, message.headers | self._fences.headers[fence], message.payload)
 
     def _on_ack(self, sent_as: bytes, data: bytes, status: str | None) -> None:
         number, _, serial = sent_as.partition(b".")
         lane, serial_number = self._by_number[int(number)], int(serial)
-        message, sent_at = lane.sent.get(serial_number, (None, 0.0))
-        if message is None:
+        sent = lane.sent.get(serial_number)
+        if sent is None:
             return
+        self._give_back(sent.fence)
+        message = sent.message
         ack = parse_ack(data, status, with_sequence=REASSERTION_HEADER in message.headers)
         if ack.error:
             self._refused(message, ack)
-            lane.sent[serial_number] = (message, float("-inf"))
+            lane.sent[serial_number] = Sent(message, float("-inf"), None)
             return
         del lane.sent[serial_number]
-        self._stored(lane, message, ack, sent_at)
+        self._stored(lane, message, ack, sent.at)
 
     def _stored(self, lane: Lane, message: Message, ack: Ack, sent_at: float) -> None:
         lane.acked.append((message, sent_at, time.monotonic()))
@@ -210,7 +230,8 @@ class Bus:
 
     def _overdue(self, lane: Lane, serial: int, tasks: asyncio.TaskGroup) -> None:
         is_newest = lane.is_newest(serial)
-        message, sent_at = lane.sent.pop(serial)
+        message, sent_at, fence = lane.sent.pop(serial)
+        self._give_back(fence)
         if is_newest:
             lane.is_retrying = True
             tasks.create_task(self._send_again(lane, message, sent_at), name=f"bus-retry {message.subject}")
@@ -234,7 +255,7 @@ class Bus:
             ):
                 with attempt:
                     self.counts["retried"] += 1
-                    outcome = await self._ask(message)
+                    outcome = await self._ask(message, reign)
         except _NotStored as last:
             self._report(f"{message.subject}: given up: {last}")
         if reign != self._reign:
@@ -245,17 +266,21 @@ class Bus:
         else:
             self._stored(lane, message, outcome, sent_at)
 
-    async def _ask(self, message: Message) -> Ack:
+    async def _ask(self, message: Message, reign: int) -> Ack:
         if not self._nats.is_connected:
             raise _NotStored("NATS is not connected")
-        if time.monotonic() > message.expires_at:
-            raise _NotStored("it is stale")
+        fence = await self._fences.take()
         try:
-            reply = await self._nats.request(
-                message.subject, message.payload, timeout=_ACK_TIMEOUT_S, headers=message.headers | self._fence
-            )
+            if reign != self._reign or not self._may_send():
+                raise _NotStored("it is not ours to send")
+            if time.monotonic() > message.expires_at:
+                raise _NotStored("it is stale")
+            headers = message.headers | self._fences.headers[fence]
+            reply = await self._nats.request(message.subject, message.payload, timeout=_ACK_TIMEOUT_S, headers=headers)
         except NatsError as error:
             raise _NotStored(f"{type(error).__name__}: {error}") from None
+        finally:
+            self._give_back(fence)
         status = (reply.headers or {}).get("Status")
         ack = parse_ack(reply.data, status, with_sequence=REASSERTION_HEADER in message.headers)
         if ack.error:

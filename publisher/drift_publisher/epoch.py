@@ -9,13 +9,15 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from drift_publisher.asking import WRONG_SEQUENCE, ask, behind
+from drift_publisher.asking import IN_PROCESS, WRONG_SEQUENCE, ask, behind
 from drift_publisher.errors import NatsUnavailable
+from drift_publisher.fences import AT_ONCE
 from drift_schemas import SEQUENCE_HEADER, TTL_HEADER, Topology
 
 __all__ = ["Term", "claim_epoch", "rewrite_epoch"]
 
 _TIMEOUT_S: Final = 5.0
+_REPLICATED_AT_ONCE: Final = 32
 
 
 class Term(NamedTuple):
@@ -24,12 +26,13 @@ class Term(NamedTuple):
     Attributes:
         epoch: Its number; every term has a higher one than those before.
         sequence: Where the epoch stands in the stream.
-        fence: Headers that make the stream refuse a message once the epoch has moved on.
+        fences: Headers that make the stream refuse a message once the epoch has moved on; one of them for each message
+            that may be on its way at once.
     """
 
     epoch: int
     sequence: int
-    fence: dict[str, str]
+    fences: tuple[dict[str, str], ...]
 
 
 class _Overtaken(NatsUnavailable):
@@ -74,8 +77,25 @@ async def rewrite_epoch(nats: Client, topology: Topology, term: Term) -> Term:
 
 
 async def _write(nats: Client, topology: Topology, epoch: int, expected: int) -> Term:
+    """Writes the epoch, and where the stream is replicated a fence for each message that may be on its way at once.
+
+    A replicated stream refuses a message while another one behind the same subject is not yet decided about. So each
+    takes a subject of its own, which a leader moves before it publishes: behind its own epoch, so that a former leader
+    that wakes up in the middle moves none of them back.
+    """
     subject = topology.subjects.epoch
-    headers = {TTL_HEADER: "never", **behind(subject, expected)}
+    sequence = await _store(nats, topology, subject, epoch, behind(subject, expected))
+    ours = behind(subject, sequence)
+    if topology.replicas == 1:
+        return Term(epoch, sequence, (ours,) * AT_ONCE)
+    names = [f"{subject}.{number}" for number in range(_REPLICATED_AT_ONCE)]
+    return Term(
+        epoch, sequence, tuple([behind(name, await _store(nats, topology, name, epoch, ours)) for name in names])
+    )
+
+
+async def _store(nats: Client, topology: Topology, subject: str, epoch: int, expected: dict[str, str]) -> int:
+    headers = {TTL_HEADER: "never", **expected}
     try:
         reply = await ask(nats, f"in.{subject}", str(epoch).encode(), timeout_s=_TIMEOUT_S, headers=headers)
     except (NatsError, TimeoutError) as error:
@@ -83,8 +103,8 @@ async def _write(nats: Client, topology: Topology, epoch: int, expected: int) ->
     answer = json.loads(reply.data)
     failure = answer.get("error")
     if failure is None:
-        return Term(epoch, answer["seq"], behind(subject, answer["seq"]))
-    if failure.get("err_code") == WRONG_SEQUENCE:
+        return int(answer["seq"])
+    if failure.get("err_code") in (WRONG_SEQUENCE, IN_PROCESS):
         raise _Overtaken
     raise NatsUnavailable(f"the stream {topology.stream} refuses the epoch: {failure.get('description')}")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-__all__ = ["LONGEST_WAIT_S", "WINDOW", "Ack", "Lane", "Message", "parse_ack"]
+__all__ = ["LONGEST_WAIT_S", "WINDOW", "Ack", "Lane", "Message", "Sent", "parse_ack"]
 
 WINDOW: Final = 32
 """Messages of one subject that may be on their way at once."""
@@ -40,6 +40,19 @@ class Message(NamedTuple):
     is_reassertion: bool = False
 
 
+class Sent(NamedTuple):
+    """A message on its way.
+
+    Attributes:
+        at: Monotonic time of its sending.
+        fence: Number of the fence that it has taken along; ``None`` once the server has answered.
+    """
+
+    message: Message
+    at: float
+    fence: int | None
+
+
 class Ack(NamedTuple):
     """The stream's answer: ``error`` is empty where the message is stored; ``sequence`` is 0 unless it was wanted."""
 
@@ -57,7 +70,7 @@ class Lane:
 
     Attributes:
         number: Names the lane in acknowledgement subjects.
-        sent: Serial → message and the monotonic time of its sending, oldest first.
+        sent: What is on its way by serial, oldest first.
         queued: Messages handed to the sender that it has not sent yet.
         waiting: The newest message that found no room; a newer one replaces it.
         is_retrying: The last message is being sent again, so nothing may overtake it.
@@ -65,7 +78,7 @@ class Lane:
     """
 
     number: int
-    sent: dict[int, tuple[Message, float]] = field(default_factory=dict)
+    sent: dict[int, Sent] = field(default_factory=dict)
     queued: int = 0
     waiting: Message | None = None
     is_retrying: bool = False
@@ -80,7 +93,7 @@ class Lane:
         if self.is_retrying or len(self.sent) + self.queued >= WINDOW:
             return False
         oldest = next(iter(self.sent.values()), None)
-        return oldest is None or now - oldest[1] < LONGEST_WAIT_S
+        return oldest is None or now - oldest.at < LONGEST_WAIT_S
 
     @property
     def is_empty(self) -> bool:
@@ -92,15 +105,15 @@ class Lane:
         self.sent.clear()
         self.queued, self.waiting, self.is_retrying = 0, None, False
 
-    def note_sent(self, message: Message, now: float) -> int:
-        """Notes that ``message`` goes out now; returns its serial."""
+    def note_sent(self, message: Message, now: float, fence: int) -> int:
+        """Notes that ``message`` goes out now, behind ``fence``; returns its serial."""
         self._serial += 1
-        self.sent[self._serial] = (message, now)
+        self.sent[self._serial] = Sent(message, now, fence)
         return self._serial
 
     def overdue(self, sent_before: float) -> list[int]:
         """Serials of the messages sent before that time and not acknowledged."""
-        return [serial for serial, (_, sent_at) in self.sent.items() if sent_at < sent_before]
+        return [serial for serial, sent in self.sent.items() if sent.at < sent_before]
 
     def is_newest(self, serial: int) -> bool:
         """No later message of this subject is on its way or waits."""

@@ -103,20 +103,13 @@ class Leadership:
     async def _lead(self, reign: Reign) -> None:
         term = await claim_epoch(self._nats, self._topology, above=self.epoch)
         self.term, self.epoch, self.since_ns = term, term.epoch, time.time_ns()
-        self._bus.lead(self._fence(term), lambda: self._lease.is_held)
+        self._bus.lead(term.fences, lambda: self._lease.is_held)
         _log.info("leading, epoch %d", term.epoch)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._lease.keep(), name="lease")
             tasks.create_task(self._yield_to_better(), name="lead-yield")
             tasks.create_task(self._keep_epoch_young(term), name="epoch")
             tasks.create_task(_run(reign, term), name="reign")
-
-    def _fence(self, term: Term) -> dict[str, str]:
-        """A replicated stream refuses a message while another one with the same fence is on its way (10164).
-
-        There the lease alone holds a former leader back, and readers refuse what has an older epoch.
-        """
-        return term.fence if self._topology.replicas == 1 else {}
 
     async def _yield_to_better(self) -> None:
         while True:
@@ -138,7 +131,7 @@ class Leadership:
             await asyncio.sleep(_EPOCH_EVERY_S)
             with self._bus.held():
                 self.term = term = await rewrite_epoch(self._nats, self._topology, term)
-                self._bus.lead(self._fence(term), lambda: self._lease.is_held)
+                self._bus.lead(term.fences, lambda: self._lease.is_held)
 
     async def _on_standby(self, message: Msg) -> None:
         try:

@@ -10,8 +10,8 @@ from solders.pubkey import Pubkey
 
 from drift_schemas.capture import CapturedAccount, CapturedSlot, CaptureRecord
 
-from .layout import drift_idl
-from .ledger import Ledger
+from .ledger import Account, Ledger
+from .programs import program_at
 from .transactions import TransactionLog
 
 __all__ = ["CapturedChain", "CapturedMarket"]
@@ -75,6 +75,10 @@ class CapturedChain:
             self._newest_account = max(self._newest_account, record.slot + shift)
         self.slot = max(self._newest_account, self.told_slot - _READ_BEHIND)
 
+    def sysvar(self, _address: str) -> Account | None:
+        """None: a capture has the sysvars that were captured, among its accounts."""
+        return None
+
     def _is_news(self, record: CapturedAccount) -> bool:
         known = self.ledger.get(record.address)
         if known is None:
@@ -89,22 +93,23 @@ class CapturedChain:
             self.ledger.put(pubkey, record.data, Pubkey.from_string(record.owner), self.slot)
 
     def _listed(self, market_type: Literal["perp", "spot"]) -> list[CapturedMarket]:
-        layout = drift_idl().account("PerpMarket" if market_type == "perp" else "SpotMarket")
-        sources = {number: name for name, number in drift_idl().variants("OracleSource").items()}
-        prefix = "amm." if market_type == "perp" else ""
+        kind = "PerpMarket" if market_type == "perp" else "SpotMarket"
         listed = []
         for address, account in self.ledger.items():
-            if bytes(account.data[:8]) != layout.discriminator or len(account.data) < layout.size:
+            program = program_at(account.owner)
+            layout = None if program is None else program.idl.account(kind)
+            if layout is None or bytes(account.data[:8]) != layout.discriminator or len(account.data) < layout.size:
                 continue
             record = layout.record(bytes(account.data))
+            sources = {number: name for name, number in layout.variants("OracleSource").items()}
             listed.append(
                 CapturedMarket(
                     market_type,
                     record.raw("name").decode("utf-8", "replace").rstrip(" \0"),
                     record["market_index"],
                     Pubkey.from_string(address),
-                    Pubkey.from_bytes(record.raw(f"{prefix}oracle")),
-                    sources.get(record[f"{prefix}oracle_source"], "Unknown"),
+                    Pubkey.from_bytes(record.raw("oracle")),
+                    sources.get(record["oracle_source"], "Unknown"),
                 )
             )
         return sorted(listed, key=lambda market: market.index)

@@ -1,4 +1,4 @@
-"""The living cluster: all accounts of one Drift deployment and the rule by which they change."""
+"""The living cluster: all accounts of one program's deployment and the rule by which they change."""
 
 from __future__ import annotations
 
@@ -7,24 +7,19 @@ from typing import Final
 
 from solders.pubkey import Pubkey
 
-from .addresses import (
-    DRIFT_PROGRAM,
-    prelaunch_oracle_address,
-    state_address,
-    synthetic_address,
-)
+from .addresses import synthetic_address
 from .config import SimulatorConfig, SimulatorError
+from .drift.users import DEMO_AUTHORITY
 from .feeds import Feed, Turns, move
 from .funding import FundingSettlement, funding_event
-from .layout import drift_idl
-from .ledger import Ledger
-from .markets import PerpListing, SpotListing, perp_listings, price_of, spot_listings
+from .ledger import Account, Ledger
+from .listings import PerpListing, SpotListing, price_of
 from .oracles import Oracle, OraclePrice, multiple_of
 from .perps import PerpMarket
+from .programs import program_named
 from .spots import SpotMarket
-from .state import fill_state
+from .sysvars import clock_account, is_clock
 from .transactions import TransactionLog, funding_transaction
-from .users import DEMO_AUTHORITY, new_user, new_user_stats
 
 __all__ = ["Cluster", "UnknownMarket"]
 
@@ -44,11 +39,15 @@ class Cluster:
     calls give the same bytes.
 
     Args:
-        config: Sizes, seed, clock and funding period.
+        config: Program, sizes, seed, clock and funding period.
+
+    Attributes:
+        program: The program that is simulated.
     """
 
     def __init__(self, config: SimulatorConfig) -> None:
         self.config = config
+        self.program = program_named(config.program)
         self.ledger = Ledger()
         self.transactions = TransactionLog()
         self.perp_markets: list[PerpMarket] = []
@@ -58,15 +57,15 @@ class Cluster:
         self._feeds: dict[Pubkey | str, Feed] = {}
         self._turns = Turns()
         self.slot = int((config.clock() - _SLOTS_SINCE) / _SECONDS_PER_SLOT)
-        self._state = drift_idl().account("State").record()
-        for spot in spot_listings(config.spot_markets):
+        self._state = self.program.idl.account("State").record()
+        for spot in self.program.spot_listings(config.spot_markets):
             self._list_spot(spot)
-        for perp in perp_listings(config.perp_markets):
+        for perp in self.program.perp_listings(config.perp_markets):
             self._list_perp(perp)
         for number in range(len(self.oracles), config.oracles or 0):
-            self._feed(synthetic_address(f"FEED{number}"), "PythLazer", price_of(f"FEED{number}"))
+            self._feed(self.program.oracle_address(f"FEED{number}"), "PythLazer", price_of(f"FEED{number}"))
         self._write_state()
-        self.add_user(DEMO_AUTHORITY.pubkey())
+        self._put_user(DEMO_AUTHORITY.pubkey())
 
     @property
     def now(self) -> int:
@@ -174,16 +173,23 @@ class Cluster:
             price: Starting price in USD as the market reads it (for a 1M source: of a million tokens).
             index: Its number; None: the next free one.
             oracle: Its oracle account, which may exist already; None: a new one.
-            oracle_source: A driftpy source name.
+            oracle_source: Variant of OracleSource.
             status: Variant of MarketStatus.
             contract_type: Variant of ContractType.
             tier: Variant of ContractTier.
             paused_operations: The program's bit set.
+
+        Raises:
+            SimulatorError: The program reads no price under this source.
+            LayoutError: The program has no such status, contract type or tier.
         """
         number = index if index is not None else max(market.index for market in self.perp_markets) + 1
         if oracle is None:
             is_prelaunch = oracle_source == "Prelaunch"
-            oracle = prelaunch_oracle_address(number) if is_prelaunch else synthetic_address(f"perp:{name}")
+            program = self.program
+            oracle = (
+                program.prelaunch_oracle_address(number) if is_prelaunch else program.oracle_address(f"perp:{name}")
+            )
         listing = PerpListing(
             name, number, oracle, oracle_source, price, status, contract_type, tier, paused_operations
         )
@@ -206,7 +212,7 @@ class Cluster:
         """List another spot market while the cluster runs; arguments as in :meth:`add_perp_market`."""
         number = index if index is not None else max(market.index for market in self.spot_markets) + 1
         if oracle is None:
-            oracle = Pubkey.default() if oracle_source == _QUOTE_FEED else synthetic_address(f"spot:{name}")
+            oracle = Pubkey.default() if oracle_source == _QUOTE_FEED else self.program.oracle_address(f"spot:{name}")
         token = mint or synthetic_address(f"mint:{name}")
         market = self._list_spot(SpotListing(name, number, oracle, oracle_source, price, token, decimals, tier))
         self._write_state()
@@ -218,27 +224,43 @@ class Cluster:
         Args:
             name: Perp or spot market.
             oracle: The account; created when it does not exist.
-            oracle_source: A driftpy source name.
+            oracle_source: Variant of OracleSource.
             price: Price of a new oracle in USD as the market reads it; None: the market's last price.
+
+        Raises:
+            UnknownMarket: There is no such market.
+            SimulatorError: The program reads no price under this source.
         """
         market = self.market(name)
-        path = "amm.historical_oracle_data." if isinstance(market, PerpMarket) else "historical_oracle_data."
-        current = market.record[path + "last_oracle_price"] / 1e6
-        for feed in self._feeds.values():
-            feed.perps = [entry for entry in feed.perps if entry is not market]
-            feed.spots = [entry for entry in feed.spots if entry is not market]
-        market.set_oracle(oracle, oracle_source)
+        current = market.record["historical_oracle_data.last_oracle_price"] / 1e6
         feed = self._feed(oracle, oracle_source, price if price is not None else current, market.index)
+        for other in self._feeds.values():
+            other.perps = [entry for entry in other.perps if entry is not market]
+            other.spots = [entry for entry in other.spots if entry is not market]
+        market.set_oracle(oracle, oracle_source)
         (feed.perps if isinstance(market, PerpMarket) else feed.spots).append(market)  # type: ignore[arg-type]
         self._follow(feed)
 
     def add_user(self, authority: Pubkey) -> Pubkey:
-        """Create User (sub-account 0) and UserStats of an authority; return the User's address."""
-        user, record = new_user(authority, self.slot)
-        stats, stats_record = new_user_stats(authority, self.now)
-        self.ledger.put(user, record.buffer, DRIFT_PROGRAM, self.slot)
-        self.ledger.put(stats, stats_record.buffer, DRIFT_PROGRAM, self.slot)
-        return user
+        """Create the accounts of an authority's user, sub-account 0; return the user's address.
+
+        Raises:
+            SimulatorError: Users of this program are not simulated.
+        """
+        created = self._put_user(authority)
+        if not created:
+            raise SimulatorError(f"{self.program.name} is simulated without users")
+        return created[0]
+
+    def sysvar(self, address: str) -> Account | None:
+        """Return a sysvar as it reads now, or None where the address is of none."""
+        return clock_account(self.slot, self.now) if is_clock(address) else None
+
+    def _put_user(self, authority: Pubkey) -> list[Pubkey]:
+        accounts = self.program.user_accounts(authority, self.slot, self.now)
+        for pubkey, record in accounts:
+            self.ledger.put(pubkey, record.buffer, self.program.program_id, self.slot)
+        return [pubkey for pubkey, _ in accounts]
 
     def _settle(self, market: PerpMarket, now: int) -> FundingSettlement | None:
         settlement = market.settle(self._read(market), now)
@@ -246,10 +268,12 @@ class Cluster:
             return None
         self.transactions.land(
             funding_transaction(
+                program=self.program.program_id,
+                state=self.program.state_address,
                 market=market.pubkey,
                 oracle=market.oracle,
                 market_index=market.index,
-                event=funding_event(settlement),
+                event=funding_event(settlement, self.program.idl),
                 slot=self.slot,
                 block_time=now,
             )
@@ -279,11 +303,13 @@ class Cluster:
 
     def _feed(self, pubkey: Pubkey, source: str, price: float, perp_index: int = 0) -> Feed:
         key = self._feed_key(pubkey, source)
+        if source != _QUOTE_FEED:
+            self.program.check_source(source)
         if key not in self._feeds:
             oracle = None
             if source != _QUOTE_FEED:
                 unit_price = price / multiple_of(source)
-                oracle = Oracle(pubkey, source, unit_price, perp_market_index=perp_index)
+                oracle = self.program.oracle(pubkey, source, unit_price, perp_market_index=perp_index)
                 oracle.post(oracle.raw, oracle.confidence_raw, self.config.clock(), self.slot)
                 self.oracles[pubkey] = oracle
                 self.ledger.put(pubkey, oracle.data, oracle.owner, self.slot)
@@ -292,24 +318,24 @@ class Cluster:
 
     def _list_perp(self, listing: PerpListing) -> PerpMarket:
         feed = self._feed(listing.oracle, listing.oracle_source, listing.price, listing.index)
-        market = PerpMarket(listing, funding_period_s=self.config.funding_period_s, rng=self._rng)
+        market = self.program.perp_market(listing, self.config, self._rng)
         market.start(self._read(market), self.now, self.slot)
         feed.perps.append(market)
         self.perp_markets.append(market)
-        self.ledger.put(market.pubkey, market.record.buffer, DRIFT_PROGRAM, self.slot)
+        self.ledger.put(market.pubkey, market.record.buffer, self.program.program_id, self.slot)
         return market
 
     def _list_spot(self, listing: SpotListing) -> SpotMarket:
         feed = self._feed(listing.oracle, listing.oracle_source, listing.price)
-        market = SpotMarket(listing, rng=self._rng)
+        market = self.program.spot_market(listing, self.config, self._rng)
         market.start(self._read(market), self.now)
         feed.spots.append(market)
         self.spot_markets.append(market)
-        self.ledger.put(market.pubkey, market.record.buffer, DRIFT_PROGRAM, self.slot)
+        self.ledger.put(market.pubkey, market.record.buffer, self.program.program_id, self.slot)
         return market
 
     def _write_state(self) -> None:
         # The program numbers markets in a row, so its counts are the next free index even where we list a few only.
         perps, spots = (1 + max(market.index for market in held) for held in (self.perp_markets, self.spot_markets))
-        fill_state(self._state, perp_markets=perps, spot_markets=spots)
-        self.ledger.put(state_address(), self._state.buffer, DRIFT_PROGRAM, self.slot)
+        self.program.fill_state(self._state, self.config, perp_markets=perps, spot_markets=spots)
+        self.ledger.put(self.program.state_address, self._state.buffer, self.program.program_id, self.slot)

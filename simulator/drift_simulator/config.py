@@ -30,19 +30,21 @@ class SimulatorConfig:
     """Settings of one simulation.
 
     Args:
+        program: What is simulated: ``drift-v2`` or ``velocity-v1``.
         host: Address to listen on.
         port: HTTP port; the next one serves WebSockets as well. 0 finds a free pair.
         seed: Seed of everything random; same seed, same steps, same clock: same bytes.
         updates_per_second: Account writes a second. An oracle and each market that follows it count one each.
-        funding_period_s: Seconds between settlements; also each market's ``amm.funding_period``.
+        funding_period_s: Seconds between settlements; also each market's ``funding_period``.
         slot_interval_s: Seconds between slots.
-        perp_markets: How many perp markets; None: the default selection of real ones.
-        spot_markets: How many spot markets; None: the default selection of real ones.
+        perp_markets: How many perp markets, real ones first; None: the program's default selection of real ones.
+        spot_markets: How many spot markets, chosen likewise.
         oracles: At least this many oracle accounts; those that no market uses are Lazer feeds.
         clock: Unix time in seconds. Injected by tests.
         queue_limit: Messages that may wait for one WebSocket before the node drops the connection.
     """
 
+    program: str = "drift-v2"
     host: str = "127.0.0.1"
     port: int = 0
     seed: int = 7
@@ -59,8 +61,11 @@ class SimulatorConfig:
         """Refuse values that no simulation can run with.
 
         Raises:
-            ValueError: A number is out of range; the message names the setting.
+            ValueError: A number is out of range, or there is no such program; the message names the setting.
         """
+        from .programs import program_named
+
+        program_named(self.program)
         checks = {
             "port": 0 <= self.port <= 65534,
             "updates_per_second": 0 <= self.updates_per_second <= 100_000,

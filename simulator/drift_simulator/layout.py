@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from importlib import resources
 from typing import Any, NamedTuple
@@ -17,6 +17,8 @@ __all__ = ["Field", "Idl", "Layout", "LayoutError", "Record", "Value", "drift_id
 Value = int | bytes
 
 _INTEGERS = {f"{sign}{bits}": (bits // 8, sign == "i") for sign in "ui" for bits in (8, 16, 32, 64, 128)}
+_GROUPS = ("amm", "market_stats", "fee_ledger")
+_NUMBER = re.compile(r"_(?=\d)")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -47,15 +49,38 @@ class Field(NamedTuple):
 class Layout:
     """The packed layout of one account or event type.
 
-    Paths are dotted and snake-cased as driftpy names its attributes, array items by number:
-    ``amm.historical_oracle_data.last_oracle_price``, ``fee_structure.fee_tiers.0.fee_numerator``.
+    Paths are dotted and snake-cased, array items by number: ``amm.historical_oracle_data.last_oracle_price``,
+    ``fee_structure.fee_tiers.0.fee_numerator``.
+
+    Programs keep the same thing in different places. A field therefore also goes by its own name: without ``amm.``,
+    ``market_stats.`` or ``fee_ledger.`` before it, and without an underscore before a digit. So ``volume24h`` is
+    ``amm.volume24h`` in Drift and ``market_stats.volume_24h`` in Velocity.
+
+    Args:
+        name: The type's name.
+        discriminator: Its first eight bytes.
+        fields: Its leaves by path.
+        size: Its length in bytes.
+        variants: Gives an enum's variant numbers by name.
+
+    Attributes:
+        paths: Every name that a field goes by, and its path.
     """
 
-    def __init__(self, name: str, discriminator: bytes, fields: Mapping[str, Field], size: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        discriminator: bytes,
+        fields: Mapping[str, Field],
+        size: int,
+        variants: Callable[[str], dict[str, int]],
+    ) -> None:
         self.name = name
         self.discriminator = discriminator
         self.fields = dict(fields)
         self.size = size
+        self.variants = variants
+        self.paths = _own_names(self.fields) | {path: path for path in self.fields}
 
     def record(self, data: bytes | None = None) -> Record:
         """Make a record: all fields zero, or read from an account's bytes (trailing bytes are kept)."""
@@ -80,12 +105,13 @@ class Record:
             self._values[path] = raw if field.is_bytes else int.from_bytes(raw, "little", signed=field.signed)
 
     def __getitem__(self, path: str) -> int:
-        value = self._values[path]
+        value = self._values[self.layout.paths[path]]
         if isinstance(value, bytes):
             raise LayoutError(f"{path} holds bytes, not a number")
         return value
 
     def __setitem__(self, path: str, value: Value) -> None:
+        path = self.layout.paths[path]
         field = self.layout.fields[path]
         offset = field.offset
         if field.is_bytes:
@@ -104,10 +130,32 @@ class Record:
 
     def raw(self, path: str) -> bytes:
         """Return the bytes of a public key, name or byte array field."""
-        value = self._values[path]
+        value = self._values[self.layout.paths[path]]
         if not isinstance(value, bytes):
             raise LayoutError(f"{path} holds a number, not bytes")
         return value
+
+    def variant(self, path: str) -> str:
+        """Return the name of the variant that an enum field holds.
+
+        Raises:
+            LayoutError: The field is no enum, or holds a number that none has.
+        """
+        for name, number in self._variants(path).items():
+            if number == self[path]:
+                return name
+        raise LayoutError(f"{path} holds {self[path]}, which is no variant")
+
+    def choose(self, path: str, variant: str) -> None:
+        """Set an enum field to a variant by name.
+
+        Raises:
+            LayoutError: The field is no enum, or the program has no such variant.
+        """
+        variants = self._variants(path)
+        if variant not in variants:
+            raise LayoutError(f"{path} cannot be {variant}: the program has {', '.join(variants)}")
+        self[path] = variants[variant]
 
     def update(self, values: Mapping[str, Value], prefix: str = "") -> None:
         """Assign several fields, each path prefixed with ``prefix``."""
@@ -117,6 +165,12 @@ class Record:
     def values(self) -> dict[str, Value]:
         """Return a copy of all leaves by path."""
         return dict(self._values)
+
+    def _variants(self, path: str) -> dict[str, int]:
+        enum = self.layout.fields[self.layout.paths[path]].enum
+        if enum is None:
+            raise LayoutError(f"{path} is no enum")
+        return self.layout.variants(enum)
 
     def __bytes__(self) -> bytes:
         return bytes(self.buffer)
@@ -164,7 +218,7 @@ class Idl:
                 size = self._walk_fields(fields(), "", len(discriminator), leaves)
             except KeyError as error:
                 raise LayoutError(f"no {key} in the IDL") from error
-            self._layouts[key] = Layout(name, discriminator, leaves, size)
+            self._layouts[key] = Layout(name, discriminator, leaves, size, self.variants)
         return self._layouts[key]
 
     def _walk_fields(self, fields: list[dict[str, Any]], prefix: str, offset: int, leaves: dict[str, Field]) -> int:
@@ -203,6 +257,16 @@ class Idl:
             leaves[path] = Field(offset, 1, signed=False, is_bytes=False, enum=name)
             return offset + 1
         raise LayoutError(f"{path}: {kind} has no fixed size")
+
+
+def _own_names(fields: Iterable[str]) -> dict[str, str]:
+    """Return the paths by what their fields are called wherever a program keeps them, where only one is called so."""
+    found: dict[str, list[str]] = {}
+    for path in fields:
+        group, _, rest = path.partition(".")
+        name = rest if group in _GROUPS else path
+        found.setdefault(_NUMBER.sub("", name), []).append(path)
+    return {name: paths[0] for name, paths in found.items() if len(paths) == 1}
 
 
 def _driftpy_idl(file: str) -> Idl:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from solders.pubkey import Pubkey
 
-__all__ = ["Account", "Ledger", "Listener"]
+__all__ = ["Account", "Ledger", "Listener", "rent"]
 
 Listener = Callable[[str, "Account"], None]
 
@@ -33,7 +33,8 @@ class Account:
     original: Account | None = None
 
 
-def _rent(size: int) -> int:
+def rent(size: int) -> int:
+    """Return the lamports that keep an account of so many bytes alive."""
     return (size + 128) * 6_960
 
 
@@ -71,9 +72,9 @@ class Ledger:
         address = str(pubkey)
         current = self._accounts.get(address)
         if current is not None and current.pinned:
-            current.original = Account(str(owner), data, _rent(len(data)), slot)
+            current.original = Account(str(owner), data, rent(len(data)), slot)
             return
-        self._accounts[address] = Account(str(owner), data, _rent(len(data)), slot)
+        self._accounts[address] = Account(str(owner), data, rent(len(data)), slot)
         self.touch(address, slot)
 
     def touch(self, address: str, slot: int) -> bool:
@@ -104,7 +105,7 @@ class Ledger:
         kept = current.owner if current is not None else str(Pubkey.default())
         original = current.original if current is not None and current.pinned else current
         program = str(owner) if owner is not None else kept
-        account = Account(program, data, _rent(len(data)), slot, pinned=True, original=original)
+        account = Account(program, data, rent(len(data)), slot, pinned=True, original=original)
         self._accounts[address] = account
         for listener in self._listeners:
             listener(address, account)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from .arithmetic import (
@@ -17,7 +18,10 @@ from .arithmetic import (
 from .layout import Record
 from .oracles import OraclePrice
 
-__all__ = ["accrue", "borrow_rate", "scaled_balance", "token_amount", "utilization"]
+__all__ = ["Cut", "accrue", "borrow_rate", "scaled_balance", "token_amount", "utilization"]
+
+Cut = tuple[str, str]
+"""A share of the lenders' interest that goes elsewhere: the field that holds it (1e-6), and the pool that gets it."""
 
 _ONE_YEAR: Final = 31_536_000
 _SEGMENTS: Final = (
@@ -73,13 +77,13 @@ def borrow_rate(market: Record, used: int) -> int:
     return max(rate, market["min_borrow_rate"] * (PERCENTAGE // 200))
 
 
-def accrue(market: Record, oracle: OraclePrice, now: int) -> None:
+def accrue(market: Record, oracle: OraclePrice, now: int, cuts: Sequence[Cut]) -> None:
     """Bring interest and averages to ``now``, in place."""
-    _accrue_interest(market, now)
+    _accrue_interest(market, now, cuts)
     _update_averages(market, oracle, now)
 
 
-def _accrue_interest(market: Record, now: int) -> None:
+def _accrue_interest(market: Record, now: int, cuts: Sequence[Cut]) -> None:
     elapsed = now - market["last_interest_ts"]
     used = utilization(token_amount(market, "deposit"), token_amount(market, "borrow"))
     if elapsed <= 0 or used == 0:
@@ -88,17 +92,19 @@ def _accrue_interest(market: Record, now: int) -> None:
     deposit_time = borrow_time * used // PERCENTAGE
     borrow_interest = market["cumulative_borrow_interest"] * borrow_time // _ONE_YEAR // PERCENTAGE + 1
     deposit_interest = market["cumulative_deposit_interest"] * deposit_time // _ONE_YEAR // PERCENTAGE
-    stakers = deposit_interest * market["insurance_fund.total_factor"] // PERCENTAGE
-    lenders = deposit_interest - stakers
+    shares = {pool: deposit_interest * market[factor] // PERCENTAGE for factor, pool in cuts}
+    lenders = deposit_interest - sum(shares.values())
     if lenders <= 0 or borrow_interest <= 1:
         return
     market["cumulative_deposit_interest"] += lenders
     market["cumulative_borrow_interest"] += borrow_interest
     market["last_interest_ts"] = now
-    tokens = market["deposit_balance"] * stakers // 10 ** (19 - market["decimals"])
-    revenue = scaled_balance(market, tokens, "deposit")
-    market["revenue_pool.scaled_balance"] += revenue
-    market["deposit_balance"] += revenue
+    balance = market["deposit_balance"]
+    for pool, share in shares.items():
+        tokens = balance * share // 10 ** (19 - market["decimals"])
+        revenue = scaled_balance(market, tokens, "deposit")
+        market[f"{pool}.scaled_balance"] += revenue
+        market["deposit_balance"] += revenue
 
 
 def _update_averages(market: Record, oracle: OraclePrice, now: int) -> None:

@@ -8,16 +8,13 @@ from typing import Final
 
 from .counters import Counters
 from .faults import ACCOUNT_FAULTS, Fault, FaultBook, FaultKind
-from .layout import drift_idl
 from .ledger import Account
+from .programs import PROGRAMS, program_at
 from .world import World
 
 __all__ = ["Node"]
 
-# The successor program: same discriminators, other layouts.
-_OTHER_PROGRAM: Final = "vELoC1audYbSYVRXn1vPaV8Axoa9oU6BYmNGZZBDZ1P"
 _OTHER_DISCRIMINATOR: Final = hashlib.sha256(b"account:SomethingElse").digest()[:8]
-_LAYOUTS: Final = ("PerpMarket", "SpotMarket", "State", "User", "UserStats")
 
 
 class Node:
@@ -45,7 +42,7 @@ class Node:
 
     def view(self, address: str) -> Account | None:
         """Return an account as this node answers it, or None."""
-        account = self.cluster.ledger.get(address)
+        account = self.cluster.ledger.get(address) or self.cluster.sysvar(address)
         if account is None or not len(self.faults):
             return account
         return self._bend(address, account)
@@ -87,10 +84,10 @@ class Node:
         elif fault.kind == FaultKind.SHORT_ACCOUNT:
             data = data[: fault.size if fault.size is not None else len(data) // 2]
         elif fault.kind == FaultKind.WRONG_LAYOUT:
-            owner = owner if fault.part == "discriminator" else _OTHER_PROGRAM
+            owner = owner if fault.part == "discriminator" else _other_program(owner)
             data = data if fault.part == "owner" else _OTHER_DISCRIMINATOR + data[8:]
         else:
-            data = _with_byte(data, fault.field, fault.value)
+            data = _with_byte(data, owner, fault.field, fault.value)
         return Account(owner, data, account.lamports, account.slot)
 
     def _on_fault(self, fault: Fault, begins: bool) -> None:
@@ -104,10 +101,18 @@ class Node:
             }
 
 
-def _with_byte(data: bytes, field: str, value: int) -> bytes:
-    for name in _LAYOUTS:
-        layout = drift_idl().account(name)
-        if data[:8] == layout.discriminator and field in layout.fields:
-            offset = layout.fields[field].offset
+def _other_program(owner: str) -> str:
+    """Return a program with the same discriminators and other layouts."""
+    return next(str(program.program_id) for program in PROGRAMS.values() if str(program.program_id) != owner)
+
+
+def _with_byte(data: bytes, owner: str, field: str, value: int) -> bytes:
+    program = program_at(owner)
+    if program is None:
+        return data
+    for name in program.account_types:
+        layout = program.idl.account(name)
+        if data[:8] == layout.discriminator and field in layout.paths:
+            offset = layout.fields[layout.paths[field]].offset
             return data[:offset] + bytes([value]) + data[offset + 1 :]
     return data

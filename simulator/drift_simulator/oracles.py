@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from solders.pubkey import Pubkey
 
-from .addresses import DRIFT_PROGRAM, PYTH_LEGACY_PROGRAM, PYTH_RECEIVER_PROGRAM, SWITCHBOARD_PROGRAM
+from .addresses import PYTH_LEGACY_PROGRAM, PYTH_RECEIVER_PROGRAM, SWITCHBOARD_PROGRAM
 from .arithmetic import quotient
-from .layout import Idl, LayoutError, drift_idl, switchboard_idl
+from .layout import Idl, LayoutError, switchboard_idl
 
 __all__ = ["Oracle", "OraclePrice", "multiple_of", "price_update_layout_idl"]
 
@@ -21,9 +21,7 @@ _STABLE_BAND: Final = 500
 _LEGACY_SIZE: Final = 3312
 _SWITCHBOARD_EXPONENT: Final = -18
 
-_PROGRAMS: Final = {
-    "lazer": DRIFT_PROGRAM,
-    "prelaunch": DRIFT_PROGRAM,
+_OWNERS: Final = {
     "pull": PYTH_RECEIVER_PROGRAM,
     "legacy": PYTH_LEGACY_PROGRAM,
     "switchboard": SWITCHBOARD_PROGRAM,
@@ -52,11 +50,15 @@ def price_update_layout_idl() -> Idl:
 
 @dataclass(frozen=True)
 class OraclePrice:
-    """What the program reads from an oracle for one source: 1e-6 price and confidence, age in slots."""
+    """What the program reads from an oracle for one source: 1e-6 price and confidence, age in slots.
+
+    The sequence id is a Lazer oracle's time of publication in microseconds, else 0.
+    """
 
     price: int
     confidence: int
     delay: int
+    sequence_id: int = 0
 
 
 def multiple_of(source: str) -> int:
@@ -83,16 +85,31 @@ class Oracle:
 
     Args:
         pubkey: The account's address.
-        source: A driftpy source name; it decides the account's layout and owner.
+        source: An OracleSource variant; it decides the account's layout and owner.
         price: Starting price of one token in USD.
+        owner: The program that reads it; Lazer and prelaunch oracles are its own accounts.
+        idl: That program's types.
         perp_market_index: For a prelaunch oracle, the market it belongs to.
+        least_confidence: What part of a Lazer price its confidence is at least, as a denominator; None: no limit.
     """
 
-    def __init__(self, pubkey: Pubkey, source: str, price: float, *, perp_market_index: int = 0) -> None:
+    def __init__(
+        self,
+        pubkey: Pubkey,
+        source: str,
+        price: float,
+        *,
+        owner: Pubkey,
+        idl: Idl,
+        perp_market_index: int = 0,
+        least_confidence: int | None = None,
+    ) -> None:
         self.pubkey = pubkey
         self.source = source
         self.family = _family(source)
-        self.owner = _PROGRAMS[self.family]
+        self.owner = _OWNERS.get(self.family, owner)
+        self._idl = idl
+        self._least_confidence = least_confidence if self.family == "lazer" else None
         self.is_stable = "StableCoin" in source
         self.exponent = self._choose_exponent(price)
         self._precision: int = 10**-self.exponent
@@ -109,6 +126,7 @@ class Oracle:
             self._record = self._new_record()
             self._buffer = self._record.buffer
         self.last_publish_ts = 0
+        self.sequence_id = 0
 
     @property
     def data(self) -> bytearray:
@@ -120,9 +138,9 @@ class Oracle:
         if source == "QuoteAsset":
             return OraclePrice(_PRICE, 1, 0)
         price, confidence = self._scaled(self.raw, source), self._scaled(self.confidence_raw, source)
-        if "StableCoin" in source and abs(price - _PRICE) < min(confidence, _STABLE_BAND):
+        if "StableCoin" in source and abs(price - _PRICE) <= min(confidence, _STABLE_BAND):
             price = _PRICE
-        return OraclePrice(price, confidence, max(0, slot - self.posted_slot))
+        return OraclePrice(price, confidence, max(0, slot - self.posted_slot), self.sequence_id)
 
     def raw_from_price(self, price: int, source: str) -> int:
         """Return the raw mantissa that reads as a 1e-6 ``price`` under ``source``; 0 only for 0."""
@@ -131,12 +149,15 @@ class Oracle:
     def post(self, raw: int, confidence_raw: int, now: float, slot: int) -> None:
         """Publish a new price into the account."""
         seconds = int(now)
+        if self._least_confidence is not None:
+            confidence_raw = max(confidence_raw, raw // self._least_confidence)
         self.raw, self.confidence_raw, self.posted_slot = raw, max(1, confidence_raw), slot
         if self.family == "lazer":
+            self.sequence_id = int(now * 1e6)
             self._record.update(
                 {
                     "price": raw,
-                    "publish_time": int(now * 1e6),
+                    "publish_time": self.sequence_id,
                     "posted_slot": slot,
                     "conf": self.confidence_raw,
                 }
@@ -202,10 +223,10 @@ class Oracle:
 
     def _new_record(self) -> Any:
         if self.family == "lazer":
-            record = drift_idl().account("PythLazerOracle").record()
+            record = self._idl.account("PythLazerOracle").record()
             record["exponent"] = self.exponent
         elif self.family == "prelaunch":
-            record = drift_idl().account("PrelaunchOracle").record()
+            record = self._idl.account("PrelaunchOracle").record()
             record.update({"max_price": self.base_raw, "perp_market_index": self._perp_market_index})
         elif self.family == "pull":
             record = price_update_layout_idl().account("PriceUpdateV2").record()

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from math import exp, floor, log10
 from typing import Final, Literal
 
 from solders.pubkey import Pubkey
 
-from .addresses import perp_market_address
 from .amm import follow_oracle, reserve_price, swap_base
 from .arithmetic import ONE_DAY
-from .funding import FundingSettlement, funding_rate, seconds_until_funding, settle_funding
-from .layout import Value, drift_idl
-from .markets import PerpListing
+from .funding import FundingSettlement, seconds_until_funding
+from .layout import Layout, Record, Value
+from .listings import PerpListing
 from .oracles import OraclePrice
 from .spread import update_spreads
 from .trading import trade
@@ -29,48 +30,84 @@ _MARGINS: Final = {"A": (500, 300), "B": (1000, 500), "C": (2000, 1200)}
 _TWAP_START: Final = 0.9995
 
 
-class PerpMarket:
-    """One perp market of the cluster.
+class PerpMarket(ABC):
+    """One perp market of the cluster, whatever the program.
+
+    Its account is :attr:`record`, whose fields go by their own names in every program, wherever it keeps them:
+    ``market.record["historical_oracle_data.last_oracle_price"]``; see :class:`~drift_simulator.layout.Layout`.
 
     Args:
         listing: What is fixed about the market.
+        pubkey: Its address.
+        layout: The program's PerpMarket.
         funding_period_s: Seconds between settlements.
         rng: The cluster's seeded source of randomness.
     """
 
     market_type: Final[Literal["perp"]] = "perp"
+    _reseed_after_s: int | None = None
 
-    def __init__(self, listing: PerpListing, *, funding_period_s: int, rng: random.Random) -> None:
+    def __init__(
+        self, listing: PerpListing, pubkey: Pubkey, layout: Layout, *, funding_period_s: int, rng: random.Random
+    ) -> None:
         self.listing = listing
         self.name = listing.name
         self.index = listing.index
-        self.pubkey = perp_market_address(listing.index)
+        self.pubkey = pubkey
         self.oracle = listing.oracle
         self.oracle_source = listing.oracle_source
-        self.record = drift_idl().account("PerpMarket").record()
+        self.record = layout.record()
         self._period = funding_period_s
         self._rng = rng
         self._mean_premium = rng.gauss(0, 4e-4)
         self._premium = self._mean_premium
 
+    @abstractmethod
+    def funding_rate(self, mark_twap: int, oracle_twap: int) -> int:
+        """Return the rate of one period by the program's rule, 1e-9 quote per base."""
+
+    @abstractmethod
+    def settle(self, oracle: OraclePrice, now: int) -> FundingSettlement | None:
+        """Settle one funding period; None when the program would refuse."""
+
+    @abstractmethod
+    def _own_fields(self) -> Mapping[str, Value]:
+        """Return what only this program's markets hold when they start."""
+
+    @property
+    def status(self) -> str:
+        """Variant of MarketStatus."""
+        return self.record.variant("status")
+
+    @property
+    def tier(self) -> str:
+        """Variant of ContractTier."""
+        return self.record.variant("contract_tier")
+
+    @property
+    def last_funding_ts(self) -> int:
+        """When funding settled last, Unix time in seconds."""
+        return self.record["last_funding_rate_ts"]
+
     @property
     def is_frozen(self) -> bool:
         """Whether the market is in settlement or delisted, so that nothing moves it."""
-        variants = drift_idl().variants("MarketStatus")
-        return self.record["status"] in {variants["Settlement"], variants["Delisted"]}
+        return self.status in {"Settlement", "Delisted"}
 
     @property
     def funds(self) -> bool:
         """Whether the program would settle funding: active or reduce-only, and funding not paused."""
-        variants = drift_idl().variants("MarketStatus")
-        active = self.record["status"] in {variants["Active"], variants["ReduceOnly"]}
-        return active and not self.record["paused_operations"] & _FUNDING_BIT
+        return self.status in {"Active", "ReduceOnly"} and not self.record["paused_operations"] & _FUNDING_BIT
+
+    def copy(self) -> Record:
+        """Return a record of the account as it is now, to be changed and set with ``Simulator.set_account``."""
+        return self.record.layout.record(bytes(self.record))
 
     def set_oracle(self, oracle: Pubkey, source: str) -> None:
         """Point the market at another oracle account or source."""
+        self.record.choose("oracle_source", source)
+        self.record["oracle"] = bytes(oracle)
         self.oracle, self.oracle_source = oracle, source
-        self.record["amm.oracle"] = bytes(oracle)
-        self.record["amm.oracle_source"] = drift_idl().variants("OracleSource")[source]
 
     def start(self, oracle: OraclePrice, now: int, slot: int) -> None:
         """Fill the account as of ``now``, as if it had traded for long."""
@@ -85,19 +122,14 @@ class PerpMarket:
         self._premium = max(-0.004, min(0.004, self._premium))
         if self._rng.random() < _TRADE_CHANCE:
             trade(self.record, self._rng, now)
-        follow_oracle(self.record, oracle, self._premium, now, slot)
+        follow_oracle(self.record, oracle, self._premium, now, slot, reseed_after_s=self._reseed_after_s)
 
     def seconds_until_funding(self, now: int) -> int:
         """Return how long until the program would let funding settle."""
-        last = self.record["amm.last_funding_rate_ts"]
-        return seconds_until_funding(now, last, self.record["amm.funding_period"])
-
-    def settle(self, oracle: OraclePrice, now: int) -> FundingSettlement | None:
-        """Settle one funding period."""
-        return settle_funding(self.record, oracle, now)
+        return seconds_until_funding(now, self.last_funding_ts, self.record["funding_period"])
 
     def _fill_identity(self, now: int) -> None:
-        listing, idl = self.listing, drift_idl()
+        listing, record = self.listing, self.record
         initial, maintenance = _MARGINS.get(listing.tier, (5000, 3300))
         users = self._rng.randint(80, 2_400)
         values: dict[str, Value] = {
@@ -108,7 +140,7 @@ class PerpMarket:
             "unrealized_pnl_max_imbalance": 1_000_000_000,
             "next_fill_record_id": self._rng.randint(10_000, 900_000),
             "next_funding_rate_record_id": self._rng.randint(5_000, 20_000),
-            "next_curve_record_id": self._rng.randint(500, 2_000),
+            **self._own_fields(),
             "imf_factor": 8_000,
             "liquidator_fee": 7_500,
             "if_liquidation_fee": 12_500,
@@ -118,16 +150,16 @@ class PerpMarket:
             "number_of_users": users,
             "number_of_users_with_base": users * 2 // 3,
             "market_index": listing.index,
-            "status": idl.variants("MarketStatus")[listing.status],
-            "contract_type": idl.variants("ContractType")[listing.contract_type],
-            "contract_tier": idl.variants("ContractTier")[listing.tier],
             "paused_operations": listing.paused_operations,
             "pnl_pool.scaled_balance": self._rng.randint(10**13, 10**15),
-            "amm.fee_pool.scaled_balance": self._rng.randint(10**12, 10**14),
+            "fee_pool.scaled_balance": self._rng.randint(10**12, 10**14),
         }
         if listing.expired:
             values["expiry_ts"] = now - 30 * ONE_DAY
-        self.record.update(values)
+        record.update(values)
+        record.choose("status", listing.status)
+        record.choose("contract_type", listing.contract_type)
+        record.choose("contract_tier", listing.tier)
         self.set_oracle(self.oracle, self.oracle_source)
 
     def _fill_curve(self, oracle: OraclePrice, now: int, slot: int) -> None:
@@ -160,13 +192,12 @@ class PerpMarket:
                 "last_trade_ts": now,
                 "max_open_interest": root // 2,
             },
-            prefix="amm.",
         )
         longs = round(root * self._rng.uniform(0.02, 0.12))
-        self.record["amm.base_asset_amount_long"] = longs
-        self.record["amm.base_asset_amount_short"] = -longs
+        self.record["base_asset_amount_long"] = longs
+        self.record["base_asset_amount_short"] = -longs
         net = round(root * self._rng.uniform(-0.002, 0.002))
-        self.record["amm.base_asset_amount_short"] += net
+        self.record["base_asset_amount_short"] += net
         swap_base(self.record, net)
         volume = round(_DEPTH_USD * 1e6 * exp(self._rng.gauss(-1, 1)))
         fees = volume // 20
@@ -181,7 +212,6 @@ class PerpMarket:
                 "total_fee_minus_distributions": fees * 3 // 4,
                 "total_fee_withdrawn": fees // 10,
             },
-            prefix="amm.",
         )
 
     def _fill_history(self, oracle: OraclePrice, now: int) -> None:
@@ -190,7 +220,7 @@ class PerpMarket:
         mark = max(1, round(mean * (1 + self._mean_premium)))
         half = max(1, price // 10_000)
         last_ts = now - now % self._period
-        rate = funding_rate(mark, mean, self._period, self.record["contract_tier"])
+        rate = self.funding_rate(mark, mean)
         cumulative = self._rng.randint(-(10**12), 10**13) * max(1, price) // 10**8
         self.record.update(
             {
@@ -216,7 +246,6 @@ class PerpMarket:
                 "cumulative_funding_rate_long": cumulative,
                 "cumulative_funding_rate_short": cumulative,
             },
-            prefix="amm.",
         )
         self.record["last_fill_price"] = price
         if self.listing.expired:

@@ -32,7 +32,7 @@ _MAX_BACKLOG_S: Final = 0.25
 
 
 class Simulator:
-    """A local Solana node with a living Drift v2 cluster.
+    """A local Solana node with a living cluster of Drift v2 or Velocity v1.
 
     Use it as an async context manager; inside, :attr:`http_url` and :attr:`ws_url` are reachable.
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import random
-from typing import Final, Literal
+from collections.abc import Mapping
+from typing import Final, Literal, NamedTuple
 
 from solders.pubkey import Pubkey
 
-from .addresses import insurance_vault_address, spot_market_address, spot_vault_address
-from .layout import Value, drift_idl
-from .lending import accrue, scaled_balance, token_amount
-from .markets import SpotListing
+from .layout import Layout, Record, Value
+from .lending import Cut, accrue, scaled_balance, token_amount
+from .listings import SpotListing
 from .oracles import OraclePrice
 
-__all__ = ["SpotMarket"]
+__all__ = ["SpotAddresses", "SpotMarket"]
 
 _QUOTE_INDEX: Final = 0
 _INTEREST: Final = 10**10
@@ -21,49 +21,81 @@ _DEPOSITS_USD: Final = 30_000_000
 _FLOW_CHANCE: Final = 0.4
 
 
+class SpotAddresses(NamedTuple):
+    """A spot market's account and its two token vaults."""
+
+    market: Pubkey
+    vault: Pubkey
+    insurance_vault: Pubkey
+
+
 class SpotMarket:
-    """One spot market of the cluster.
+    """One spot market of the cluster, whatever the program.
 
     Args:
         listing: What is fixed about the market.
+        addresses: Where it and its tokens are.
+        layout: The program's SpotMarket.
+        own_fields: What only this program's markets hold when they start.
+        cuts: Shares of the lenders' interest that go elsewhere.
         rng: The cluster's seeded source of randomness.
     """
 
     market_type: Final[Literal["spot"]] = "spot"
 
-    def __init__(self, listing: SpotListing, *, rng: random.Random) -> None:
+    def __init__(
+        self,
+        listing: SpotListing,
+        addresses: SpotAddresses,
+        layout: Layout,
+        *,
+        own_fields: Mapping[str, Value],
+        cuts: tuple[Cut, ...],
+        rng: random.Random,
+    ) -> None:
         self.listing = listing
         self.name = listing.name
         self.index = listing.index
-        self.pubkey = spot_market_address(listing.index)
+        self.pubkey = addresses.market
         self.oracle = listing.oracle
         self.oracle_source = listing.oracle_source
-        self.record = drift_idl().account("SpotMarket").record()
+        self.record = layout.record()
+        self._addresses = addresses
+        self._own_fields = own_fields
+        self._cuts = cuts
         self._rng = rng
+
+    @property
+    def status(self) -> str:
+        """Variant of MarketStatus."""
+        return self.record.variant("status")
+
+    def copy(self) -> Record:
+        """Return a record of the account as it is now, to be changed and set with ``Simulator.set_account``."""
+        return self.record.layout.record(bytes(self.record))
 
     def set_oracle(self, oracle: Pubkey, source: str) -> None:
         """Point the market at another oracle account or source."""
-        self.oracle, self.oracle_source = oracle, source
+        self.record.choose("oracle_source", source)
         self.record["oracle"] = bytes(oracle)
-        self.record["oracle_source"] = drift_idl().variants("OracleSource")[source]
+        self.oracle, self.oracle_source = oracle, source
 
     def start(self, oracle: OraclePrice, now: int) -> None:
         """Fill the account as of ``now``, as if it had lent for long."""
-        listing, idl = self.listing, drift_idl()
+        listing, record = self.listing, self.record
         is_quote = listing.index == _QUOTE_INDEX
         weights = (10_000, 10_000, 10_000, 10_000) if is_quote else (8_000, 9_000, 12_000, 11_000)
         stable = 0.9 < listing.price < 1.1
         values: dict[str, Value] = {
             "pubkey": bytes(self.pubkey),
             "mint": bytes(listing.mint),
-            "vault": bytes(spot_vault_address(listing.index)),
+            "vault": bytes(self._addresses.vault),
             "name": listing.name.encode().ljust(32),
-            "insurance_fund.vault": bytes(insurance_vault_address(listing.index)),
+            "insurance_fund.vault": bytes(self._addresses.insurance_vault),
             "insurance_fund.unstaking_period": 1_123_200,
             "insurance_fund.last_revenue_settle_ts": now - now % 3_600,
             "insurance_fund.revenue_settle_period": 3_600,
-            "insurance_fund.total_factor": 100_000,
-            "insurance_fund.user_factor": 50_000,
+            **self._own_fields,
             "cumulative_deposit_interest": _INTEREST + self._rng.randint(10**6, 10**9),
             "cumulative_borrow_interest": _INTEREST + self._rng.randint(10**9, 2 * 10**9),
             "decimals": listing.decimals,
@@ -80,8 +112,6 @@ class SpotMarket:
             "min_borrow_rate": 1,
             "market_index": listing.index,
             "orders_enabled": int(not is_quote),
-            "status": idl.variants("MarketStatus")["Active"],
-            "asset_tier": idl.variants("AssetTier")[listing.tier],
             "revenue_pool.market_index": listing.index,
             "order_step_size": 10 ** max(0, listing.decimals - 4),
             "order_tick_size": 100,
@@ -91,13 +121,15 @@ class SpotMarket:
             "last_interest_ts": now,
             "last_twap_ts": now,
         }
-        self.record.update(values)
+        record.update(values)
+        record.choose("status", "Active")
+        record.choose("asset_tier", listing.tier)
         self.set_oracle(self.oracle, self.oracle_source)
         self._fill_balances(max(1, oracle.price), now)
 
     def follow(self, oracle: OraclePrice, now: int) -> None:
         """Accrue interest up to ``now``; now and then somebody deposits, withdraws, borrows or repays."""
-        accrue(self.record, oracle, now)
+        accrue(self.record, oracle, now, self._cuts)
         if self._rng.random() < _FLOW_CHANCE:
             self._flow()
 

@@ -19,9 +19,9 @@ _PREDICTION: Final = 2
 def update_spreads(market: Record, reserve: int) -> None:
     """Recompute long and short spread and the four bid and ask reserves from the market's state."""
     long_spread, short_spread = spreads(market, reserve)
-    market["amm.long_spread"], market["amm.short_spread"] = long_spread, short_spread
-    ask_base, ask_quote = spread_reserves(market, long_spread + market["amm.reference_price_offset"], is_ask=True)
-    bid_base, bid_quote = spread_reserves(market, market["amm.reference_price_offset"] - short_spread, is_ask=False)
+    market["long_spread"], market["short_spread"] = long_spread, short_spread
+    ask_base, ask_quote = spread_reserves(market, long_spread + market["reference_price_offset"], is_ask=True)
+    bid_base, bid_quote = spread_reserves(market, market["reference_price_offset"] - short_spread, is_ask=False)
     market.update(
         {
             "ask_base_asset_reserve": ask_base,
@@ -29,38 +29,37 @@ def update_spreads(market: Record, reserve: int) -> None:
             "bid_base_asset_reserve": bid_base,
             "bid_quote_asset_reserve": bid_quote,
         },
-        prefix="amm.",
     )
 
 
 def spread_reserves(market: Record, offset: int, *, is_ask: bool) -> tuple[int, int]:
     """Return base and quote reserve moved by a signed spread (1e-6 of the price)."""
-    quote = market["amm.quote_asset_reserve"]
+    quote = market["quote_asset_reserve"]
     if abs(offset) > 1:
         quote += quotient(quote, quotient(PERCENTAGE, quotient(offset, 2)))
     if market["contract_type"] == _PREDICTION:
         quote = clamp(quote, *_prediction_bounds(market, is_ask=is_ask))
-    return market["amm.sqrt_k"] ** 2 // quote, quote
+    return market["sqrt_k"] ** 2 // quote, quote
 
 
 def spreads(market: Record, reserve: int) -> tuple[int, int]:
     """Return long and short spread, 1e-6 of the price."""
-    gap = market["amm.last_oracle_reserve_price_spread_pct"]
-    confidence = market["amm.last_oracle_conf_pct"]
+    gap = market["last_oracle_reserve_price_spread_pct"]
+    confidence = market["last_oracle_conf_pct"]
     long_floor, short_floor = _volatility_floors(market, reserve, confidence)
-    half = market["amm.base_spread"] // 2
+    half = market["base_spread"] // 2
     long_spread, short_spread = max(half, long_floor), max(half, short_floor)
-    deviation = max(market["amm.mark_std"], market["amm.oracle_std"]) * PERCENTAGE // reserve
-    limit = max(market["amm.max_spread"], abs(gap), min(max(confidence * 2, deviation), PERCENTAGE))
+    deviation = max(market["mark_std"], market["oracle_std"]) * PERCENTAGE // reserve
+    limit = max(market["max_spread"], abs(gap), min(max(confidence * 2, deviation), PERCENTAGE))
 
     if gap < 0:
         long_spread = max(long_spread, -gap + long_floor)
     elif gap > 0:
         short_spread = max(short_spread, gap + short_floor)
 
-    net = market["amm.base_asset_amount_with_amm"]
+    net = market["base_asset_amount_with_amm"]
     scale = _inventory_scale(market, net, long_spread if net > 0 else short_spread, limit)
-    if market["amm.total_fee_minus_distributions"] <= 0:
+    if market["total_fee_minus_distributions"] <= 0:
         long_factor = short_factor = _LARGE_FACTOR
     else:
         leverage = _leverage_scale(market, net, reserve)
@@ -91,12 +90,12 @@ def _cap(long_spread: int, short_spread: int, limit: int) -> tuple[int, int]:
 
 
 def _volatility_floors(market: Record, reserve: int, confidence: int) -> tuple[int, int]:
-    deviation = (market["amm.oracle_std"] + market["amm.mark_std"]) * PERCENTAGE // reserve // 2
+    deviation = (market["oracle_std"] + market["mark_std"]) * PERCENTAGE // reserve // 2
     volatility = max(confidence, deviation // 4)
-    volume = max(market["amm.volume24h"], 1)
+    volume = max(market["volume24h"], 1)
     component = confidence if confidence > PERCENTAGE // 400 else confidence // 20
-    long_factor = clamp(market["amm.long_intensity_volume"] * PERCENTAGE // volume, PERCENTAGE // 100, PERCENTAGE)
-    short_factor = clamp(market["amm.short_intensity_volume"] * PERCENTAGE // volume, PERCENTAGE // 100, PERCENTAGE)
+    long_factor = clamp(market["long_intensity_volume"] * PERCENTAGE // volume, PERCENTAGE // 100, PERCENTAGE)
+    short_factor = clamp(market["short_intensity_volume"] * PERCENTAGE // volume, PERCENTAGE // 100, PERCENTAGE)
     return (
         max(component, volatility * long_factor // PERCENTAGE),
         max(component, volatility * short_factor // PERCENTAGE),
@@ -106,9 +105,9 @@ def _volatility_floors(market: Record, reserve: int, confidence: int) -> tuple[i
 def _inventory_scale(market: Record, net: int, spread: int, limit: int) -> int:
     if net == 0:
         return PERCENTAGE
-    base = market["amm.base_asset_reserve"]
-    bids = max(0, base - market["amm.min_base_asset_reserve"])
-    asks = max(0, market["amm.max_base_asset_reserve"] - base)
+    base = market["base_asset_reserve"]
+    bids = max(0, base - market["min_base_asset_reserve"])
+    asks = max(0, market["max_base_asset_reserve"] - base)
     liquidity = min(bids, asks)
     share = min(abs(net) * PERCENTAGE // max(liquidity, 1), PERCENTAGE) if abs(net) < liquidity else PERCENTAGE
     most = max(_MAX_SKEW, limit * PERCENTAGE // max(spread, 1))
@@ -116,27 +115,27 @@ def _inventory_scale(market: Record, net: int, spread: int, limit: int) -> int:
 
 
 def _leverage_scale(market: Record, net: int, reserve: int) -> int:
-    reserves = market["amm.quote_asset_reserve"] - market["amm.terminal_quote_asset_reserve"]
-    net_value = quotient(reserves * market["amm.peg_multiplier"], 10**9)
+    reserves = market["quote_asset_reserve"] - market["terminal_quote_asset_reserve"]
+    net_value = quotient(reserves * market["peg_multiplier"], 10**9)
     local_value = quotient(net * reserve, 10**9)
     leverage = max(0, local_value - net_value) * PERCENTAGE
-    leverage //= max(0, market["amm.total_fee_minus_distributions"]) + 1
+    leverage //= max(0, market["total_fee_minus_distributions"]) + 1
     return min(_MAX_SKEW, PERCENTAGE + leverage + 1)
 
 
 def _revenue_retreat(market: Record, limit: int) -> int:
-    revenue = market["amm.net_revenue_since_last_funding"]
+    revenue = market["net_revenue_since_last_funding"]
     if revenue >= _RETREAT:
         return 0
     most = limit // 10
     if revenue < _RETREAT * 1000:
         return most
-    return min(most, market["amm.base_spread"] * -revenue // -_RETREAT)
+    return min(most, market["base_spread"] * -revenue // -_RETREAT)
 
 
 def _prediction_bounds(market: Record, *, is_ask: bool) -> tuple[int, int]:
     """Keep a prediction market's quotes inside 0 … 1: asks at 0.05 or more, bids at 0.95 or less."""
-    peg, root = market["amm.peg_multiplier"], market["amm.sqrt_k"]
+    peg, root = market["peg_multiplier"], market["sqrt_k"]
     peg_root = isqrt(peg * PERCENTAGE + 1) + 1
     highest = root * peg_root // peg
     if is_ask:

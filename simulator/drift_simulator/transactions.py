@@ -16,7 +16,6 @@ from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.transaction import Transaction
 
-from .addresses import DRIFT_PROGRAM, state_address
 from .encoding import base58_encode
 
 __all__ = ["ChainTransaction", "TransactionLog", "blockhash_of", "funding_transaction", "transaction_json"]
@@ -55,16 +54,24 @@ def blockhash_of(slot: int) -> str:
 
 
 def funding_transaction(
-    *, market: Pubkey, oracle: Pubkey, market_index: int, event: bytes, slot: int, block_time: int
+    *,
+    program: Pubkey,
+    state: Pubkey,
+    market: Pubkey,
+    oracle: Pubkey,
+    market_index: int,
+    event: bytes,
+    slot: int,
+    block_time: int,
 ) -> ChainTransaction:
     """Return a keeper's ``updateFundingRate`` as it looks once landed."""
     accounts = [
-        AccountMeta(state_address(), is_signer=False, is_writable=False),
+        AccountMeta(state, is_signer=False, is_writable=False),
         AccountMeta(market, is_signer=False, is_writable=True),
         AccountMeta(oracle, is_signer=False, is_writable=False),
     ]
     data = _UPDATE_FUNDING_RATE + market_index.to_bytes(2, "little")
-    instruction = Instruction(DRIFT_PROGRAM, data, accounts)
+    instruction = Instruction(program, data, accounts)
     recent = Hash.from_string(blockhash_of(slot - 1))
     message = Message.new_with_blockhash([instruction], _KEEPER.pubkey(), recent)
     transaction = Transaction([_KEEPER], message, recent)
@@ -74,11 +81,11 @@ def funding_transaction(
         slot=slot,
         block_time=block_time,
         logs=(
-            f"Program {DRIFT_PROGRAM} invoke [1]",
+            f"Program {program} invoke [1]",
             "Program log: Instruction: UpdateFundingRate",
             f"Program data: {base64.b64encode(event).decode()}",
-            f"Program {DRIFT_PROGRAM} consumed {units} of 200000 compute units",
-            f"Program {DRIFT_PROGRAM} success",
+            f"Program {program} consumed {units} of 200000 compute units",
+            f"Program {program} success",
         ),
         accounts=tuple(str(key) for key in message.account_keys),
         transaction=transaction,

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from solders.pubkey import Pubkey
 
-from .ledger import Ledger
+from .ledger import Account, Ledger
 from .transactions import TransactionLog
 
 __all__ = ["MarketListing", "World"]
@@ -38,7 +38,7 @@ class MarketListing(Protocol):
 
     @property
     def oracle_source(self) -> str:
-        """How its oracle is read; a driftpy source name."""
+        """How its oracle is read; a variant of OracleSource."""
 
 
 class World(Protocol):
@@ -59,3 +59,6 @@ class World(Protocol):
     @property
     def markets(self) -> Sequence[MarketListing]:
         """All markets, perp markets first."""
+
+    def sysvar(self, address: str) -> Account | None:
+        """Return what the chain itself writes there, as it reads now; None where it writes nothing."""

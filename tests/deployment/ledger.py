@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import nats
 import pytest
+from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from drift_publisher.bus import Bus
@@ -15,7 +16,7 @@ from drift_schemas import KINDS, MSG_ID_HEADER, REASSERTION_HEADER, Kind, Market
 from drift_schemas.codec import unpack
 from drift_subscribers import DriftFeed, EventStream, Lossless
 
-__all__ = ["Acknowledged", "Witness", "repeated", "stored_changes", "stored_sequences"]
+__all__ = ["Acknowledged", "Witness", "repeated", "stored_changes", "stored_epochs", "stored_sequences"]
 
 
 class Acknowledged(list[str]):
@@ -55,13 +56,21 @@ class Witness:
             self.seen.append(self._stream.sequence)
 
 
-async def stored_changes(
-    url: str, topology: Topology, *, kinds: tuple[Kind, ...] = KINDS, in_force: bool = False
-) -> dict[int, str]:
-    """Message ids of the changes in the stream, by sequence, read by bare nats-py.
+async def stored_changes(url: str, topology: Topology, *, kinds: tuple[Kind, ...] = KINDS) -> dict[int, str]:
+    """Message ids of the changes in the stream, by sequence, read by bare nats-py."""
+    return {
+        message.metadata.sequence.stream: headers[MSG_ID_HEADER]
+        for message in await _stored(url, topology, kinds)
+        if REASSERTION_HEADER not in (headers := message.headers or {})
+    }
 
-    With ``in_force`` without those of an older epoch than one before them, which every reader refuses.
-    """
+
+async def stored_epochs(url: str, topology: Topology) -> list[int]:
+    """Epochs of all events in the stream, in its order."""
+    return [int(unpack(message.data)["epoch"]) for message in await _stored(url, topology, KINDS)]
+
+
+async def _stored(url: str, topology: Topology, kinds: tuple[Kind, ...]) -> list[Msg]:
     client = await nats.connect(url.split(","))
     try:
         config = ConsumerConfig(
@@ -72,15 +81,11 @@ async def stored_changes(
             filter_subjects=[topology.subjects.of_kind(kind) for kind in kinds],
         )
         pull = await client.jetstream().pull_subscribe("", stream=topology.stream, config=config)
-        found: dict[int, str] = {}
-        left, newest = (await pull.consumer_info()).num_pending or 0, 0
+        found: list[Msg] = []
+        left = (await pull.consumer_info()).num_pending or 0
         while left:
-            for message in await pull.fetch(min(left, 500), timeout=30):
-                left = message.metadata.num_pending
-                headers, epoch = message.headers or {}, int(unpack(message.data)["epoch"])
-                newest = max(newest, epoch)
-                if REASSERTION_HEADER not in headers and not (in_force and epoch < newest):
-                    found[message.metadata.sequence.stream] = headers[MSG_ID_HEADER]
+            found += await pull.fetch(min(left, 500), timeout=30)
+            left = found[-1].metadata.num_pending
         return found
     finally:
         await client.close()

@@ -10,7 +10,9 @@ import orjson
 import pytest
 
 from drift_simulator import Simulator, SimulatorConfig
+from drift_simulator.layout import Record
 
+PROGRAMS = ("drift-v2", "velocity-v1")
 START = 1_700_000_123.0
 
 
@@ -70,6 +72,11 @@ class Client:
     def __init__(self, simulator: Simulator, session: aiohttp.ClientSession) -> None:
         self.simulator = simulator
         self.session = session
+        self.program = str(simulator.cluster.program.program_id)
+
+    def read(self, kind: str, data: bytes) -> Record:
+        """Read an account of the simulated program."""
+        return self.simulator.cluster.program.idl.account(kind).record(data)
 
     async def post(self, body: Any, **headers: str) -> tuple[int, Any]:
         """Post a JSON body; return status and decoded answer."""
@@ -100,17 +107,24 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(params=PROGRAMS)
+def program(request: pytest.FixtureRequest) -> str:
+    """The program that is simulated: a test that takes it, or a simulation, runs once for each."""
+    return str(request.param)
+
+
 @pytest.fixture
-async def living() -> AsyncIterator[Simulator]:
+async def living(program: str) -> AsyncIterator[Simulator]:
     """A simulation that moves fast."""
-    async with Simulator(SimulatorConfig(updates_per_second=400, slot_interval_s=0.05)) as simulator:
+    config = SimulatorConfig(program=program, updates_per_second=400, slot_interval_s=0.05)
+    async with Simulator(config) as simulator:
         yield simulator
 
 
 @pytest.fixture
-async def still() -> AsyncIterator[Simulator]:
+async def still(program: str) -> AsyncIterator[Simulator]:
     """A simulation whose accounts change only when told to; slots go on."""
-    async with Simulator(SimulatorConfig(updates_per_second=0, slot_interval_s=0.05)) as simulator:
+    async with Simulator(SimulatorConfig(program=program, updates_per_second=0, slot_interval_s=0.05)) as simulator:
         simulator.pause_walk()
         yield simulator
 

@@ -304,6 +304,7 @@ async def test_a_slow_client_holds_the_play_up_and_is_not_dropped(
         assert node.counters.sockets_dropped == 0
 
 
+@pytest.mark.parametrize("program", ["drift-v2"], indirect=True)
 async def test_a_taken_port_is_named(tmp_path: Path, still: Simulator) -> None:
     path = write_capture(tmp_path / "a", steps_of_a_cluster(1))
     with pytest.raises(PortInUse):

@@ -23,6 +23,12 @@ from .decoding import assert_decodes_alike
 SHARED = {"1MBONK-PERP", "1KPUMP-PERP"}
 
 
+@pytest.fixture
+def program() -> str:
+    """Drift: no SDK of Python reads Velocity."""
+    return "drift-v2"
+
+
 @asynccontextmanager
 async def _subscribed(simulator: Simulator, mode: str, authority: Keypair) -> AsyncIterator[DriftClient]:
     """A stock DriftClient; whatever tasks it started end with the block, as it does not end them itself."""

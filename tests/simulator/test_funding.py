@@ -9,13 +9,8 @@ from driftpy.types import OraclePriceData
 
 from drift_simulator import Cluster, SimulatorConfig
 from drift_simulator.amm import reserve_price
-from drift_simulator.funding import (
-    funding_rate,
-    long_short_rates,
-    payment,
-    seconds_until_funding,
-    settle_funding,
-)
+from drift_simulator.drift.funding import funding_rate, long_short_rates, settle_funding
+from drift_simulator.funding import payment, seconds_until_funding
 from drift_simulator.layout import Record, drift_idl
 from drift_simulator.oracles import OraclePrice
 

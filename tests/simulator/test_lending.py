@@ -13,6 +13,7 @@ from drift_simulator.oracles import OraclePrice
 from .conftest import Clock
 from .decoding import decode
 
+CUTS = (("insurance_fund.total_factor", "revenue_pool"),)
 CURVE = {"optimal_utilization": 800_000, "optimal_borrow_rate": 60_000, "max_borrow_rate": 1_500_000}
 
 
@@ -63,7 +64,7 @@ def test_a_year_of_interest(clock: Clock) -> None:
     start = market["cumulative_borrow_interest"], market["cumulative_deposit_interest"]
     used = utilization(token_amount(market, "deposit"), token_amount(market, "borrow"))
     rate = borrow_rate(market, used)
-    accrue(market, OraclePrice(142_500_000, 30_000, 0), int(clock.now) + 31_536_000)
+    accrue(market, OraclePrice(142_500_000, 30_000, 0), int(clock.now) + 31_536_000, CUTS)
     assert market["cumulative_borrow_interest"] / start[0] == pytest.approx(1 + rate / 1e6, rel=1e-6)
     lenders = rate / 1e6 * used / 1e6 * 0.9  # a tenth goes to the insurance fund
     assert market["cumulative_deposit_interest"] / start[1] == pytest.approx(1 + lenders, rel=1e-4)

@@ -9,8 +9,13 @@ from solders.pubkey import Pubkey
 
 from drift_simulator.layout import LayoutError
 from drift_simulator.oracles import Oracle, OraclePrice, multiple_of
+from drift_simulator.programs import program_named
 
 ADDRESS = Pubkey.from_bytes(bytes(range(32)))
+
+
+def _oracle(source: str, price: float, program: str = "drift-v2") -> Oracle:
+    return program_named(program).oracle(ADDRESS, source, price)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +34,7 @@ ADDRESS = Pubkey.from_bytes(bytes(range(32)))
     ],
 )
 def test_driftpy_reads_the_same_price(source: str, unit_price: float, expected: int) -> None:
-    oracle = Oracle(ADDRESS, source, unit_price)
+    oracle = _oracle(source, unit_price)
     oracle.post(oracle.raw, oracle.confidence_raw, 1_700_000_000.5, 777)
     read = get_oracle_decode_fn(getattr(driftpy.types.OracleSource, source)())(bytes(oracle.data))
     assert oracle.read(source, 780).price == expected
@@ -39,13 +44,13 @@ def test_driftpy_reads_the_same_price(source: str, unit_price: float, expected: 
 
 
 def test_one_account_reads_differently_under_two_sources() -> None:
-    oracle = Oracle(ADDRESS, "PythLazer1M", 0.0000145)
+    oracle = _oracle("PythLazer1M", 0.0000145)
     assert oracle.read("PythLazer1M", 0).price == 14_500_000
     assert oracle.read("PythLazer", 0).price == 14
 
 
 def test_a_stable_coin_off_its_peg_is_not_rounded() -> None:
-    oracle = Oracle(ADDRESS, "PythLazerStableCoin", 1.0)
+    oracle = _oracle("PythLazerStableCoin", 1.0)
     oracle.post(98_000_000, 10_000, 0, 0)
     assert oracle.read("PythLazerStableCoin", 0).price == 980_000
     oracle.post(99_990_000, 20_000, 0, 0)
@@ -54,16 +59,28 @@ def test_a_stable_coin_off_its_peg_is_not_rounded() -> None:
 
 def test_price_and_raw_are_inverse() -> None:
     for source in ("PythLazer", "PythLazer1M", "PythPull", "Prelaunch"):
-        oracle = Oracle(ADDRESS, source, 0.5 / multiple_of(source))
+        oracle = _oracle(source, 0.5 / multiple_of(source))
         oracle.post(oracle.raw_from_price(612_300, source), 1, 0, 0)
         assert oracle.read(source, 0).price == 612_300
 
 
 def test_a_quote_asset_is_always_one() -> None:
-    oracle = Oracle(ADDRESS, "PythLazer", 3.0)
+    oracle = _oracle("PythLazer", 3.0)
     assert oracle.read("QuoteAsset", 9) == OraclePrice(1_000_000, 1, 0)
 
 
 def test_unknown_sources_are_refused() -> None:
     with pytest.raises(LayoutError, match="no oracle account for source Switchboard"):
-        Oracle(ADDRESS, "Switchboard", 1.0)
+        _oracle("Switchboard", 1.0)
+
+
+def test_velocity_keeps_a_confidence_of_a_five_hundredth_at_least() -> None:
+    oracle = _oracle("PythLazer", 100.0, "velocity-v1")
+    oracle.post(10_000_000_000, 1, 1_700_000_000.5, 7)
+    assert oracle.read("PythLazer", 9) == OraclePrice(100_000_000, 200_000, 2, 1_700_000_000_500_000)
+    oracle.post(10_000_000_000, 30_000_000, 1_700_000_000.5, 7)
+    assert oracle.read("PythLazer", 9).confidence == 300_000
+    layout = program_named("velocity-v1").idl.account("PythLazerOracle")
+    record = layout.record(bytes(oracle.data))
+    assert (record["price"], record["conf"], record["exponent"]) == (10_000_000_000, 30_000_000, -8)
+    assert (record["publish_time"], record["posted_slot"]) == (1_700_000_000_500_000, 7)

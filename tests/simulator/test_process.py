@@ -13,6 +13,9 @@ import pytest
 
 from drift_simulator import PortInUse, Simulator, SimulatorConfig
 
+ONE_PROGRAM = pytest.mark.parametrize("program", ["drift-v2"], indirect=True)
+VELOCITY_STATE = "2etx5NvPNxeMZ7EfHE6GjJfW2imRYEUANehNS1WB4CVW"
+
 
 async def _start(*arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
@@ -25,9 +28,16 @@ async def _start(*arguments: str) -> asyncio.subprocess.Process:
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_it_says_where_it_is_and_ends_by_signal(number: signal.Signals) -> None:
-    process = await _start("--updates-per-second", "20", "--funding-period", "5", "--perp-markets", "3", "--seed", "1")
+@pytest.mark.parametrize(("program", "number"), [("drift-v2", signal.SIGINT), ("velocity-v1", signal.SIGTERM)])
+async def test_it_says_where_it_is_and_ends_by_signal(program: str, number: signal.Signals) -> None:
+    options = {
+        "--program": program,
+        "--updates-per-second": 20,
+        "--funding-period": 5,
+        "--perp-markets": 3,
+        "--seed": 1,
+    }
+    process = await _start(*(str(part) for option in options.items() for part in option))
     assert process.stdout is not None
     line: dict[str, Any] = orjson.loads(await asyncio.wait_for(process.stdout.readline(), 60))
     assert set(line) == {"http_url", "ws_url", "port"}
@@ -37,11 +47,16 @@ async def test_it_says_where_it_is_and_ends_by_signal(number: signal.Signals) ->
         async with session.get(line["http_url"] + "/markets") as answer:
             markets = await answer.json()
         assert len([entry for entry in markets if entry["market_type"] == "perp"]) == 3
+        state = {"drift-v2": "5zpq7DvB6UdFFvpmBPspGPNfUGoBRRCE2HHg5u3gxcsN", "velocity-v1": VELOCITY_STATE}[program]
+        call = {"jsonrpc": "2.0", "id": 2, "method": "getAccountInfo", "params": [state, {"encoding": "base64"}]}
+        async with session.post(line["http_url"], json=call) as answer:
+            assert (await answer.json())["result"]["value"] is not None
     process.send_signal(number)
     _, errors = await asyncio.wait_for(process.communicate(), 60)
     assert (process.returncode, errors) == (0, b"")
 
 
+@ONE_PROGRAM
 async def test_a_taken_port_is_one_clear_line(still: Simulator) -> None:
     process = await _start("--port", str(still.port))
     output, errors = await asyncio.wait_for(process.communicate(), 60)
@@ -49,13 +64,21 @@ async def test_a_taken_port_is_one_clear_line(still: Simulator) -> None:
     assert errors.decode().strip() == f"port {still.port} (or {still.port + 1}, which serves WebSockets too) is in use"
 
 
-async def test_a_bad_number_is_one_clear_line() -> None:
-    process = await _start("--funding-period", "0")
+@pytest.mark.parametrize(
+    ("option", "value", "complaint"),
+    [
+        ("--funding-period", "0", "funding_period_s is out of range: 0"),
+        ("--program", "drift", "program 'drift' is unknown: choose drift-v2 or velocity-v1"),
+    ],
+)
+async def test_a_bad_setting_is_one_clear_line(option: str, value: str, complaint: str) -> None:
+    process = await _start(option, value)
     _, errors = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 1
-    assert errors.decode().strip() == "funding_period_s is out of range: 0"
+    assert errors.decode().strip() == complaint
 
 
+@ONE_PROGRAM
 @pytest.mark.parametrize("offset", [0, -1])
 async def test_either_port_taken_is_a_named_error(still: Simulator, offset: int) -> None:
     port = still.port + offset

@@ -22,13 +22,9 @@ from solders.rpc.responses import (
 )
 
 from drift_simulator import Simulator, SimulatorConfig
-from drift_simulator.layout import drift_idl
 from tests.support.wait import wait_until
 
 from .conftest import Client
-from .decoding import decode
-
-DRIFT = str(DRIFT_PROGRAM_ID)
 
 
 async def test_an_account_is_told_on_each_change(client: Client, still: Simulator) -> None:
@@ -38,14 +34,14 @@ async def test_an_account_is_told_on_each_change(client: Client, still: Simulato
     still.set_oracle_price("SOL-PERP", 150_000_000)
     params = await channel.notification()
     assert params["subscription"] == number
-    decoded = decode(base64.b64decode(params["result"]["value"]["data"][0]))
-    assert decoded.amm.historical_oracle_data.last_oracle_price == 150_000_000
+    told = client.read("PerpMarket", base64.b64decode(params["result"]["value"]["data"][0]))
+    assert told["historical_oracle_data.last_oracle_price"] == 150_000_000
 
 
 async def test_a_program_is_told_by_filter(client: Client, still: Simulator) -> None:
     channel = await client.connect(offset=1)  # the port above serves WebSockets too
-    spot = {"memcmp": {"offset": 0, "bytes": list(drift_idl().account("SpotMarket").discriminator)}}
-    await channel.subscribe("program", DRIFT, {"encoding": "base64", "filters": [spot]})
+    spot = {"memcmp": {"offset": 0, "bytes": list(still.cluster.program.idl.account("SpotMarket").discriminator)}}
+    await channel.subscribe("program", client.program, {"encoding": "base64", "filters": [spot]})
     still.set_oracle_price("SOL-PERP", 150_000_000)  # its oracle is that of SOL as well
     params = await channel.notification()
     assert params["result"]["value"]["pubkey"] == str(still.cluster.market("SOL").pubkey)
@@ -59,7 +55,7 @@ async def test_notifications_have_the_shapes_that_solders_reads(client: Client, 
     channel = await client.connect()
     address = str(still.cluster.perp("SOL-PERP").pubkey)
     await channel.subscribe("account", address, {"encoding": "base64+zstd"})
-    await channel.subscribe("program", DRIFT, {"encoding": "base64"})
+    await channel.subscribe("program", client.program, {"encoding": "base64"})
     await channel.subscribe("slot")
     await channel.subscribe("logs", "all")
     still.set_oracle_price("SOL-PERP", 150_000_000)
@@ -72,7 +68,7 @@ async def test_notifications_have_the_shapes_that_solders_reads(client: Client, 
         (message,) = parse_websocket_message(text)
         seen.add(type(message))
         if isinstance(message, AccountNotification):
-            assert decode(message.result.value.data).market_index == 0
+            assert client.read("PerpMarket", message.result.value.data)["market_index"] == 0
         if isinstance(message, SlotNotification):
             assert message.result.parent == message.result.slot - 1
 
@@ -81,29 +77,30 @@ async def test_notifications_have_the_shapes_that_solders_reads(client: Client, 
 async def test_a_settlement_is_logged_with_its_record(client: Client, still: Simulator, mention: str | None) -> None:
     market = still.cluster.perp("ETH-PERP")
     channel = await client.connect()
-    address = {"program": DRIFT, "market": str(market.pubkey)}.get(mention or "")
+    address = {"program": client.program, "market": str(market.pubkey)}.get(mention or "")
     await channel.subscribe("logs", {"mentions": [address]} if address else "all", {"commitment": "confirmed"})
     settled = still.settle_funding("ETH-PERP")
     assert settled is not None
     value = (await channel.notification())["result"]["value"]
     logs = value["logs"]
     assert value["err"] is None
-    assert logs[0] == f"Program {DRIFT} invoke [1]"
+    assert logs[0] == f"Program {client.program} invoke [1]"
     assert logs[1] == "Program log: Instruction: UpdateFundingRate"
-    assert logs[-1] == f"Program {DRIFT} success"
+    assert logs[-1] == f"Program {client.program} success"
     event = base64.b64decode(logs[2].removeprefix("Program data: "))
     assert event[:8] == hashlib.sha256(b"event:FundingRateRecord").digest()[:8]
-    assert drift_idl().event("FundingRateRecord").record(event).values() == vars(settled)
+    assert still.cluster.program.idl.event("FundingRateRecord").record(event).values() == vars(settled)
     assert (await client.result("getTransaction", value["signature"]))["meta"]["logMessages"] == logs
 
 
+@pytest.mark.parametrize("program", ["drift-v2"], indirect=True)
 async def test_driftpys_event_parser_reads_the_record(still: Simulator) -> None:
     from anchorpy import EventParser
     from driftpy.accounts.oracle import DRIFT_CODER
 
     settled = still.settle_funding("SOL-PERP")
     assert settled is not None
-    (entry,) = still.cluster.transactions.mentioning(DRIFT)
+    (entry,) = still.cluster.transactions.mentioning(str(DRIFT_PROGRAM_ID))
     events: list[Any] = []
     EventParser(DRIFT_PROGRAM_ID, DRIFT_CODER).parse_logs(list(entry.logs), events.append)
     (event,) = events
@@ -125,7 +122,7 @@ async def test_a_signature_is_told_once(client: Client, still: Simulator) -> Non
     still.settle_funding("SOL-PERP")
     channel = await client.connect()
     # the signature of a coming settlement is known only once it has landed
-    entry = still.cluster.transactions.mentioning(DRIFT)[0]
+    entry = still.cluster.transactions.mentioning(client.program)[0]
     number = await channel.subscribe("signature", entry.signature)
     still.cluster.transactions.land(entry)
     params = await channel.notification()
@@ -189,7 +186,9 @@ async def test_sockets_and_subscriptions_are_counted(client: Client, still: Simu
 async def test_a_slow_reader_is_dropped_and_others_are_not(client: Client, still: Simulator) -> None:
     quick = await client.connect()
     await quick.subscribe("slot")
-    slow_config = SimulatorConfig(updates_per_second=0, slot_interval_s=0.05, queue_limit=64)
+    slow_config = SimulatorConfig(
+        program=still.config.program, updates_per_second=0, slot_interval_s=0.05, queue_limit=64
+    )
     async with Simulator(slow_config) as simulator:
         raw = socket.socket()
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -206,7 +205,7 @@ async def test_a_slow_reader_is_dropped_and_others_are_not(client: Client, still
                 "jsonrpc": "2.0",
                 "id": 1,
                 "method": "programSubscribe",
-                "params": [DRIFT, {"encoding": "base64"}],
+                "params": [client.program, {"encoding": "base64"}],
             }
         )
         header = bytes([0x81, 0x80 | 126]) + len(call).to_bytes(2, "big") + bytes(4)
@@ -231,5 +230,5 @@ async def test_solanas_own_client_subscribes(living: Simulator) -> None:
         await connection.slot_subscribe()
         (first,) = await connection.recv()
         assert isinstance(first.result, int)
-        await connection.logs_subscribe(RpcTransactionLogsFilterMentions(DRIFT_PROGRAM_ID))
+        await connection.logs_subscribe(RpcTransactionLogsFilterMentions(living.cluster.program.program_id))
         await connection.recv()

@@ -14,6 +14,8 @@ from drift_simulator.node import Node
 from drift_simulator.pubsub import PubSub
 from drift_simulator.rpc import Rpc
 
+from .conftest import PROGRAMS
+
 METHODS = [
     "getAccountInfo", "getBalance", "getBlockHeight", "getGenesisHash", "getHealth", "getLatestBlockhash",
     "getMultipleAccounts", "getProgramAccounts", "getSignaturesForAddress", "getSlot", "getTransaction",
@@ -48,9 +50,10 @@ class _Ear:
     confirm = send
 
 
-@pytest.fixture(scope="module")
-def node() -> Node:
-    return Node(Cluster(SimulatorConfig(perp_markets=3, spot_markets=3)), FaultBook(), Counters())
+@pytest.fixture(scope="module", params=PROGRAMS)
+def node(request: pytest.FixtureRequest) -> Node:
+    config = SimulatorConfig(program=request.param, perp_markets=3, spot_markets=3)
+    return Node(Cluster(config), FaultBook(), Counters())
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -6,6 +6,8 @@ import asyncio
 import base64
 import gzip
 import hashlib
+import struct
+import time
 
 import aiohttp
 import base58
@@ -17,12 +19,13 @@ from solana.rpc.async_api import AsyncClient
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
-from drift_simulator import Simulator
+from drift_simulator import Fault, Simulator
+from tests.support.wait import wait_until
 
 from .conftest import Client
-from .decoding import decode
 
-DRIFT = str(DRIFT_PROGRAM_ID)
+CLOCK = "SysvarC1ock11111111111111111111111111111111"
+KEY = str(DRIFT_PROGRAM_ID)
 PERP_DISCRIMINATOR = hashlib.sha256(b"account:PerpMarket").digest()[:8]
 
 
@@ -34,7 +37,7 @@ async def test_an_account_in_every_encoding(client: Client, still: Simulator) ->
     value = answer["value"]
     assert base64.b64decode(value["data"][0]) == truth
     assert value["data"][1] == "base64"
-    assert (value["owner"], value["executable"], value["space"]) == (DRIFT, False, 1216)
+    assert (value["owner"], value["executable"], value["space"]) == (client.program, False, len(truth))
     zipped = await client.result("getAccountInfo", address, {"encoding": "base64+zstd"})
     compressed = base64.b64decode(zipped["value"]["data"][0])
     assert zstandard.ZstdDecompressor().decompress(compressed) == truth
@@ -77,28 +80,65 @@ async def test_at_most_a_hundred_accounts(client: Client) -> None:
 )
 async def test_program_accounts_by_memcmp(client: Client, still: Simulator, memcmp: dict[str, object]) -> None:
     options = {"filters": [{"memcmp": memcmp}], "encoding": "base64", "withContext": True}
-    answer = await client.result("getProgramAccounts", DRIFT, options)
+    answer = await client.result("getProgramAccounts", client.program, options)
     assert {entry["pubkey"] for entry in answer["value"]} == {
         str(market.pubkey) for market in still.cluster.perp_markets
     }
     for entry in answer["value"]:
-        assert str(decode(base64.b64decode(entry["account"]["data"][0])).pubkey) == entry["pubkey"]
+        record = client.read("PerpMarket", base64.b64decode(entry["account"]["data"][0]))
+        assert str(Pubkey.from_bytes(record.raw("pubkey"))) == entry["pubkey"]
 
 
 async def test_program_accounts_by_size_and_slice(client: Client, still: Simulator) -> None:
+    layout = still.cluster.program.idl.account("SpotMarket")
     options = {
-        "filters": [{"dataSize": 776}],
+        "filters": [{"dataSize": layout.size}],
         "encoding": "base64",
-        "dataSlice": {"offset": 684, "length": 2},
+        "dataSlice": {"offset": layout.fields["market_index"].offset, "length": 2},
     }
-    answer = await client.result("getProgramAccounts", DRIFT, options)
+    answer = await client.result("getProgramAccounts", client.program, options)
     indexes = {int.from_bytes(base64.b64decode(entry["account"]["data"][0]), "little") for entry in answer}
     assert indexes == {market.index for market in still.cluster.spot_markets}
-    both = {"filters": [{"dataSize": 776}, {"memcmp": {"offset": 0, "bytes": "2pTyMkwXuti"}}]}
-    assert await client.result("getProgramAccounts", DRIFT, both) == []
+    both = {"filters": [{"dataSize": layout.size}, {"memcmp": {"offset": 0, "bytes": "2pTyMkwXuti"}}]}
+    assert await client.result("getProgramAccounts", client.program, both) == []
+
+
+@pytest.mark.parametrize("program", ["drift-v2"], indirect=True)
+async def test_oracles_of_another_program_are_its_accounts(client: Client) -> None:
     receiver = "rec5EKMGg6MxZYaMdyBfgwp4d5rB9T1VQH5pJv5LtFJ"
     pulls = await client.result("getProgramAccounts", receiver, {"encoding": "base64"})
     assert {entry["account"]["space"] for entry in pulls} == {134}
+
+
+async def test_the_chains_clock_is_read_as_it_is_now(client: Client, still: Simulator) -> None:
+    options = {"encoding": "base64", "commitment": "confirmed"}
+    before = int(time.time())
+    value = (await client.result("getAccountInfo", CLOCK, options))["value"]
+    assert (value["owner"], value["space"]) == ("Sysvar1111111111111111111111111111111111111", 40)
+    assert value["lamports"] == 1_169_280  # what it holds on mainnet
+    slot, began, epoch, next_epoch, now = struct.unpack("<QqQQq", base64.b64decode(value["data"][0]))
+    assert before <= now <= int(time.time())
+    assert slot == pytest.approx(still.slot, abs=40)
+    assert (epoch, next_epoch) == (slot // 432_000, epoch + 1)
+    assert began < now
+
+    async def later() -> bool:
+        (value,) = (await client.result("getMultipleAccounts", [CLOCK], options))["value"]
+        told = struct.unpack("<QqQQq", base64.b64decode(value["data"][0]))
+        return told[0] > slot and told[4] > now
+
+    await wait_until(later, what="the clock goes on, slot and time")
+
+
+async def test_the_chains_clock_can_be_set_and_can_be_missing(client: Client, still: Simulator) -> None:
+    wrong = struct.pack("<QqQQq", 1, 2, 3, 4, 5)
+    still.set_account(CLOCK, wrong, owner="Sysvar1111111111111111111111111111111111111")
+    value = (await client.result("getAccountInfo", CLOCK, {"encoding": "base64"}))["value"]
+    assert base64.b64decode(value["data"][0]) == wrong
+    still.restore_account(CLOCK)
+    assert (await client.result("getAccountInfo", CLOCK, {"encoding": "base64"}))["value"]["space"] == 40
+    still.faults.inject(Fault(kind="missing_account", pubkey=CLOCK))
+    assert (await client.result("getAccountInfo", CLOCK, {"encoding": "base64"}))["value"] is None
 
 
 @pytest.mark.parametrize(
@@ -108,18 +148,18 @@ async def test_program_accounts_by_size_and_slice(client: Client, still: Simulat
         ("getAccountInfo", [], -32602),
         ("getAccountInfo", ["not a key"], -32602),
         ("getAccountInfo", [7], -32602),
-        ("getAccountInfo", [DRIFT, "options"], -32602),
-        ("getAccountInfo", [DRIFT, {"encoding": "morse"}], -32602),
-        ("getAccountInfo", [DRIFT, {"dataSlice": {"offset": 1}}], -32602),
-        ("getAccountInfo", {"key": DRIFT}, -32602),
-        ("getMultipleAccounts", [DRIFT], -32602),
-        ("getProgramAccounts", [DRIFT, {"filters": [{"memcmp": {"offset": 0, "bytes": "0OIl"}}]}], -32602),
-        ("getProgramAccounts", [DRIFT, {"filters": [{"memcmp": {"offset": 0}}]}], -32602),
-        ("getProgramAccounts", [DRIFT, {"filters": [{"color": 1}]}], -32602),
-        ("getProgramAccounts", [DRIFT, {"filters": [{"dataSize": 1}] * 5}], -32602),
+        ("getAccountInfo", [KEY, "options"], -32602),
+        ("getAccountInfo", [KEY, {"encoding": "morse"}], -32602),
+        ("getAccountInfo", [KEY, {"dataSlice": {"offset": 1}}], -32602),
+        ("getAccountInfo", {"key": KEY}, -32602),
+        ("getMultipleAccounts", [KEY], -32602),
+        ("getProgramAccounts", [KEY, {"filters": [{"memcmp": {"offset": 0, "bytes": "0OIl"}}]}], -32602),
+        ("getProgramAccounts", [KEY, {"filters": [{"memcmp": {"offset": 0}}]}], -32602),
+        ("getProgramAccounts", [KEY, {"filters": [{"color": 1}]}], -32602),
+        ("getProgramAccounts", [KEY, {"filters": [{"dataSize": 1}] * 5}], -32602),
         ("getSlot", [{"minContextSlot": 10**12}], -32016),
         ("getTransaction", [], -32602),
-        ("getSignaturesForAddress", [DRIFT, {"limit": 0}], -32602),
+        ("getSignaturesForAddress", [KEY, {"limit": 0}], -32602),
     ],
 )
 async def test_errors_have_solanas_codes(client: Client, method: str, params: object, code: int) -> None:
@@ -190,7 +230,7 @@ async def test_a_settlement_is_found_by_solanas_own_client(still: Simulator) -> 
     assert settled is not None
     market = still.cluster.perp("SOL-PERP")
     async with AsyncClient(still.http_url) as connection:
-        (found,) = (await connection.get_signatures_for_address(DRIFT_PROGRAM_ID)).value
+        (found,) = (await connection.get_signatures_for_address(still.cluster.program.program_id)).value
         assert (await connection.get_signatures_for_address(market.pubkey)).value == [found]
         assert found.block_time == settled.ts
         assert found.err is None
@@ -208,11 +248,11 @@ async def test_a_settlement_is_found_by_solanas_own_client(still: Simulator) -> 
 async def test_signatures_page(client: Client, still: Simulator) -> None:
     for name in ("SOL-PERP", "BTC-PERP", "ETH-PERP"):
         still.settle_funding(name)
-    every = await client.result("getSignaturesForAddress", DRIFT)
+    every = await client.result("getSignaturesForAddress", client.program)
     newest, middle, oldest = (entry["signature"] for entry in every)
-    page = await client.result("getSignaturesForAddress", DRIFT, {"before": newest, "until": oldest})
+    page = await client.result("getSignaturesForAddress", client.program, {"before": newest, "until": oldest})
     assert [entry["signature"] for entry in page] == [middle]
-    assert len(await client.result("getSignaturesForAddress", DRIFT, {"limit": 1})) == 1
+    assert len(await client.result("getSignaturesForAddress", client.program, {"limit": 1})) == 1
 
 
 async def test_requests_are_counted(client: Client, still: Simulator, session: aiohttp.ClientSession) -> None:

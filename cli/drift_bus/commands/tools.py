@@ -1,9 +1,9 @@
-"""The commands for trying things out and for finding what is wrong: simulate, doctor."""
+"""The commands for trying things out and for finding what is wrong: simulate, doctor, reconcile."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,6 +12,7 @@ from drift_bus.options import (
     Cluster,
     Lifeline,
     Markets,
+    MarketsOnly,
     NatsUrl,
     Prefix,
     Program,
@@ -26,9 +27,17 @@ __all__ = ["app"]
 app = typer.Typer()
 
 
-@app.command(epilog="Example: drift-bus simulate --port 8899 --updates-per-second 100 --funding-period 60")
+@app.command(epilog="Example: drift-bus simulate --program velocity-v1 --port 8899 --funding-period 60")
 def simulate(
     context: typer.Context,
+    program: Annotated[
+        str,
+        typer.Option(
+            "--program",
+            metavar="NAME",
+            help="What lives there: drift-v2, or its successor velocity-v1.",
+        ),
+    ] = "drift-v2",
     port: Annotated[
         int,
         typer.Option(
@@ -54,7 +63,7 @@ def simulate(
             metavar="N",
             min=1,
             max=1000,
-            help="How many. Default: a selection of real ones.",
+            help="How many; past the real ones, invented ones. Default: a selection of real ones.",
         ),
     ] = None,
     capture_file: Annotated[
@@ -69,10 +78,11 @@ def simulate(
     as_json: AsJson = False,
     until_stdin_closes: Lifeline = False,
 ) -> int:
-    """Run a simulated Solana node with live Drift accounts, for trying things out.
+    """Run a simulated Solana node with live accounts of Drift or Velocity, for trying things out.
 
     Its data is invented, or happens again from a capture. Point a publisher at it with --rpc-url and
-    --cluster simulated.
+    --cluster simulated. Each program has its own addresses, accounts and funding rule: Drift comes with 21 perp
+    markets and a user, Velocity with the 5 of its relaunch and no user.
     """
     from drift_bus.simulate import refuse_mixture, serve_capture, speed_of
     from drift_bus.simulate import simulate as run
@@ -89,6 +99,7 @@ def simulate(
             until_stdin_closes=until_stdin_closes,
         )
     options = {
+        "program": program,
         "port": port,
         "updates_per_second": updates_per_second,
         "funding_period_s": funding_period,
@@ -129,3 +140,73 @@ def doctor(
         "subject_prefix": prefix,
     }
     return run(flags=flags, as_json=as_json)
+
+
+@app.command(epilog="Example: drift-bus reconcile --against https://data.velocity.exchange --market SOL-PERP")
+def reconcile(
+    against: Annotated[
+        str,
+        typer.Option(
+            "--against",
+            metavar="URL",
+            help="The hosted data API: its host, or the whole address of /stats/markets. "
+            "A key in it shows in the process list.",
+        ),
+    ],
+    funding: Annotated[
+        Literal["estimated", "settled"],
+        typer.Option(
+            "--funding", help="Which funding of the bus to compare. The hosted API shows the running estimate."
+        ),
+    ] = "estimated",
+    price_tolerance_bps: Annotated[
+        str, typer.Option("--price-tolerance-bps", metavar="N", help="Oracle price, in bps of the hosted one.")
+    ] = "20",
+    mark_tolerance_bps: Annotated[
+        str,
+        typer.Option(
+            "--mark-tolerance-bps",
+            metavar="N",
+            help="Mark price, in bps of the hosted one, which is the order book's mid and not the vAMM's.",
+        ),
+    ] = "100",
+    open_interest_tolerance_bps: Annotated[
+        str,
+        typer.Option("--open-interest-tolerance-bps", metavar="N", help="Each side, in bps of the hosted one."),
+    ] = "50",
+    funding_tolerance: Annotated[
+        str, typer.Option("--funding-tolerance", metavar="N", help="Each side, in percent per hour, absolute.")
+    ] = "0.0002",
+    markets: MarketsOnly = None,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", metavar="S", callback=positive, help="Seconds for the whole hosted answer.")
+    ] = 10.0,
+    everything: Annotated[bool, typer.Option("--all", help="Show also the figures that agree.")] = False,
+    nats_url: NatsUrl = None,
+    prefix: Prefix = None,
+    as_json: AsJson = False,
+) -> int:
+    """Compare the bus with the hosted data API: funding and open interest by side, oracle and mark price.
+
+    What differs is told with its size. With --json the whole comparison is one object on one line. The status is 0
+    where all agree; 1 where a figure differs beyond its tolerance, the bus lacks what the hosted API has, or a market
+    is on one side only; 2 where one of the two could not be read.
+    """
+    from drift_bus.reconcile.command import reconcile as run
+
+    return run(
+        against,
+        basis=funding,
+        tolerances={
+            "--price-tolerance-bps": price_tolerance_bps,
+            "--mark-tolerance-bps": mark_tolerance_bps,
+            "--open-interest-tolerance-bps": open_interest_tolerance_bps,
+            "--funding-tolerance": funding_tolerance,
+        },
+        only=markets or [],
+        timeout_s=timeout_s,
+        everything=everything,
+        nats_url=nats_url,
+        prefix=prefix,
+        as_json=as_json,
+    )

@@ -8,19 +8,18 @@ from typing import Final
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
-from .addresses import user_address, user_stats_address
-from .layout import Record, drift_idl
+from drift_simulator.layout import Record, drift_idl
 
 __all__ = ["DEMO_AUTHORITY", "new_user", "new_user_stats"]
 
 DEMO_AUTHORITY: Final = Keypair.from_seed(hashlib.sha256(b"drift-simulator:demo-authority").digest())
-"""The one user that every simulation has. A key for simulations only: its secret is in the source."""
+"""The one user that every simulation of Drift has. A key for simulations only: its secret is in the source."""
 
 _DEPOSIT: Final = 25_000 * 10**9
 
 
-def new_user(authority: Pubkey, slot: int, sub_account_id: int = 0) -> tuple[Pubkey, Record]:
-    """Return address and account of a user with a deposit of about 25,000 USDC and no position."""
+def new_user(authority: Pubkey, slot: int, sub_account_id: int = 0) -> Record:
+    """Return the account of a user with a deposit of about 25,000 USDC and no position."""
     record = drift_idl().account("User").record()
     record.update(
         {
@@ -35,11 +34,11 @@ def new_user(authority: Pubkey, slot: int, sub_account_id: int = 0) -> tuple[Pub
             "sub_account_id": sub_account_id,
         }
     )
-    return user_address(authority, sub_account_id), record
+    return record
 
 
-def new_user_stats(authority: Pubkey, now: int) -> tuple[Pubkey, Record]:
-    """Return address and statistics account of a user with one sub-account."""
+def new_user_stats(authority: Pubkey, now: int) -> Record:
+    """Return the statistics account of a user with one sub-account."""
     record = drift_idl().account("UserStats").record()
     record.update(
         {
@@ -50,4 +49,4 @@ def new_user_stats(authority: Pubkey, now: int) -> tuple[Pubkey, Record]:
             "last_maker_volume30d_ts": now,
         }
     )
-    return user_stats_address(authority), record
+    return record

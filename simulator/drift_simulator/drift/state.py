@@ -1,16 +1,16 @@
-"""The program's State account."""
+"""Drift's State account."""
 
 from __future__ import annotations
 
-from .addresses import signer_address
-from .layout import Record
+from solders.pubkey import Pubkey
+
+from drift_simulator.layout import Record
 
 __all__ = ["fill_state"]
 
 
-def fill_state(record: Record, *, perp_markets: int, spot_markets: int) -> None:
+def fill_state(record: Record, *, signer: Pubkey, nonce: int, perp_markets: int, spot_markets: int) -> None:
     """Fill a State record for a cluster of so many markets, the other settings as on mainnet."""
-    signer, nonce = signer_address()
     record.update(
         {
             "signer": bytes(signer),
