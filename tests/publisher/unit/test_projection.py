@@ -88,6 +88,7 @@ DERIVED: dict[type[MarketDataEvent], set[str]] = {
     FundingEvent: {"next_funding_ts", "estimated_funding_rate_long", "estimated_funding_rate_short", "is_paused"},
     PriceEvent: {
         "oracle_price", "oracle_confidence", "oracle_slot", "oracle_is_valid", "bid_price", "ask_price", "mark_price",
+        "mm_oracle_price", "mm_oracle_slot", "safe_oracle_price", "safe_oracle_confidence",  # Drift has none of them
     },
     MarketEvent: set(),
     SpotMarketEvent: {"utilization", "deposit_rate", "borrow_rate"},
