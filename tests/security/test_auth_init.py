@@ -39,13 +39,20 @@ async def test_everything_is_its_owners_alone_whatever_the_umask(tmp_path: Path)
 
 
 async def test_it_tells_people_what_comes_next_and_shows_no_seed(tmp_path: Path) -> None:
-    told = await drift_bus("auth", "init", "auth", "--engine", "funding", "--engine", "scalp", cwd=tmp_path)
+    wanted = ("--debug", "auth", "init", "auth", "--engine", "funding", "--engine", "scalp")
+    told = await drift_bus(*wanted, cwd=tmp_path)
     assert told.status == 0, told.stderr
     assert f"nats-server -c {tmp_path / 'auth' / 'nats-server.conf'}" in told.stdout
     assert f"drift-bus --env-file {tmp_path / 'auth' / 'funding.env'} watch" in told.stdout
-    for seed in (tmp_path / "auth").glob("*.nk"):
-        assert seed.read_text().strip() not in told.stdout + told.stderr
-        assert seed.name in told.stdout
+    refused = await drift_bus(*wanted, cwd=tmp_path)
+    assert refused.status == 1
+    seeds = {path.name: path.read_text().strip() for path in (tmp_path / "auth").glob("*.nk")}
+    assert len(seeds) == 6
+    anew = await drift_bus(*wanted, "--force", "--json", cwd=tmp_path)
+    newer = {f"new {path.name}": path.read_text().strip() for path in (tmp_path / "auth").glob("*.nk")}
+    assert seeds.keys() == {name for name in seeds if name in told.stdout}
+    for run in (told, refused, anew):
+        assert not [name for name, seed in (seeds | newer).items() if seed in run.stdout + run.stderr]
 
 
 async def test_keys_are_overwritten_only_when_that_is_wanted(tmp_path: Path) -> None:

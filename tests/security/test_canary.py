@@ -1,24 +1,33 @@
-"""A canary seed: keys are used, mistreated and refused, and appear in no log, metric, heartbeat, error or traceback."""
+"""Canaries, a seed and an API key: used, mistreated and refused, they appear in nothing that anybody can read."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import signal
+import socket
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from prometheus_client import REGISTRY, generate_latest
 
 from drift_publisher import Publisher, PublisherSettings
 from drift_schemas.access import KeyPair, NatsAccess
-from drift_simulator import Simulator
+from drift_simulator import Fault, Simulator
 from drift_subscribers import DriftFeed
-from tests.cli.support import drift_bus
+from tests.cli.support import drift_bus, started
 from tests.security.support import PATIENT, Guarded
 from tests.support.publishing import running_publisher
 from tests.support.wait import wait_until
+
+API_KEY = "CANARY0123456789"
+COMMANDS = (["status"], ["status", "--json"], ["doctor"], ["doctor", "--json"], ["--debug", "snapshot"])
+DEAD = "127.0.0.1:9"
 
 
 class Canaries:
@@ -27,6 +36,7 @@ class Canaries:
     def __init__(self, folder: Path) -> None:
         self.secrets = {path.name: path.read_text().strip() for path in folder.glob("*.nk")}
         self.secrets["server-key.pem"] = (folder / "server-key.pem").read_text().splitlines()[1]
+        self.secrets["API key"] = API_KEY
 
     def sing_in(self, text: str) -> list[str]:
         return [name for name, secret in self.secrets.items() if secret in text]
@@ -102,3 +112,101 @@ async def test_not_when_a_key_is_refused(
         told.append(done.stdout + done.stderr)
     assert len(told) == 4
     assert canaries.sing_in("\n".join([*told, logged(every_log)])) == []
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+async def test_not_in_what_a_publisher_tells_anybody(
+    log_format: str, guarded: Guarded, canaries: Canaries, sim: Simulator, tmp_path: Path
+) -> None:
+    """Logs at their most talkative, HTTP port, heartbeats and events, and commands, while the chain and NATS fail."""
+    port = _free_port()
+    environment = guarded.environment("publisher") | _keyed(sim.http_url, sim.ws_url)
+    settings = {"DRIFT_BUS_METRICS_PORT": str(port), "DRIFT_BUS_SLOT_SILENCE_S": "1"}
+    flags = ("--log-format", log_format, "--log-level", "debug")
+    told: dict[str, str] = {}
+    async with (
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as http,
+        guarded.login("operator") as login,
+        started("--debug", "publish", *flags, cwd=tmp_path, **environment, **settings) as process,
+    ):
+        lines: list[str] = []
+        reading = asyncio.create_task(_read(process.stderr, lines), name="log")
+        await login.hear("drift.>")
+
+        async def answers(status: int) -> bool:
+            try:
+                return (await http.get("/readyz")).status_code == status
+            except httpx.TransportError:
+                return False
+
+        await wait_until(lambda: answers(200), 90)
+        if log_format == "json":
+            told |= await _of_commands(tmp_path, environment)
+        sim.faults.inject(Fault(kind="http_html_429"))
+        sim.faults.inject(Fault(kind="ws_429"))
+        sim.faults.inject(Fault(kind="close_after_messages", messages=1, count=1))
+        await wait_until(lambda: answers(503), 90)
+        await wait_until(lambda: any("429" in line for line in lines), 90)
+        told |= {path: (await http.get(path)).text for path in ("/livez", "/readyz", "/metrics")}
+        if log_format == "console":
+            told |= await _of_commands(tmp_path, environment)
+            assert "429" in told["doctor"]
+            assert "429" in told["doctor --json"]
+        told["messages"] = repr([(message.subject, message.headers, message.data) for message in login.heard])
+        await guarded.server.kill()
+        process.send_signal(signal.SIGTERM)
+        await reading
+        told["log"] = "".join(lines)
+    assert '"rpc_endpoint"' in told["status --json"], "the status names the endpoint, without its key"
+    assert "drift_rpc_requests_total" in told["/metrics"]
+    assert "drift.status" in told["messages"]
+    if log_format == "json":
+        records = [json.loads(line) for line in lines if line.startswith("{")]
+        assert {record["level"] for record in records} >= {"info", "warning"}
+    assert {where: found for where, text in told.items() if (found := canaries.sing_in(text))} == {}
+
+
+FAILURES: dict[str, dict[str, str]] = {
+    "an endpoint that is not there": {},
+    "an endpoint that is no URL": {"DRIFT_BUS_RPC_URL": f"htps:/rpc.example.com/{API_KEY}"},
+    "a port that is none": {"DRIFT_BUS_RPC_URLS": f"https://rpc.example.com:{API_KEY}/?api-key={API_KEY}"},
+    "a password of a server that is not there": {"DRIFT_BUS_NATS_URL": f"nats://drift:{API_KEY}@{DEAD}"},
+    "a key that the server does not know": {"DRIFT_BUS_NATS_NKEY_SEED_FILE": "stranger.nk"},
+}
+
+
+@pytest.mark.parametrize("what", FAILURES)
+async def test_not_in_what_ends_a_command(what: str, guarded: Guarded, canaries: Canaries, tmp_path: Path) -> None:
+    """A publisher that cannot start, with its traceback, and the commands that say why."""
+    stranger = canaries.secrets["stranger"] = KeyPair.generate().seed()
+    (tmp_path / "stranger.nk").write_text(stranger)
+    environment = guarded.environment("publisher") | _keyed(f"http://{DEAD}", f"ws://{DEAD}") | FAILURES[what]
+    told = await _of_commands(tmp_path, environment | {"DRIFT_BUS_START_TIMEOUT_S": "3"}, ["--debug", "publish"])
+    assert "Traceback" in told["--debug publish"]
+    assert "error" in told["--debug publish"]
+    assert {where: found for where, text in told.items() if (found := canaries.sing_in(text))} == {}
+
+
+def _keyed(http_url: str, ws_url: str) -> dict[str, str]:
+    return {
+        f"DRIFT_BUS_{name}": f"{url}/{API_KEY}?api-key={API_KEY}"
+        for name, url in {"RPC_URL": http_url, "WS_URL": ws_url}.items()
+    }
+
+
+async def _of_commands(folder: Path, environment: dict[str, Any], *more: list[str]) -> dict[str, str]:
+    """What the commands print, on stdout and stderr, by command."""
+    commands = [*COMMANDS, *more]
+    runs = await asyncio.gather(*(drift_bus(*command, cwd=folder, **environment) for command in commands))
+    return {" ".join(command): done.stdout + done.stderr for command, done in zip(commands, runs, strict=True)}
+
+
+async def _read(stream: asyncio.StreamReader | None, lines: list[str]) -> None:
+    while stream is not None and (line := (await stream.readline()).decode()):
+        lines.append(line)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

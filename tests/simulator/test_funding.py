@@ -113,41 +113,55 @@ def test_rates_are_equal_when_the_amm_earns() -> None:
     assert long_short_rates(market, 41_666_666) == (41_666_666, 41_666_666, 512_295, 512_295)
 
 
-def test_a_settlement_writes_what_the_rule_says(clock: Clock) -> None:
-    cluster = Cluster(SimulatorConfig(clock=clock))
+def test_a_settlement_writes_what_the_rule_says(clock: Clock, program: str) -> None:
+    cluster = Cluster(SimulatorConfig(program=program, clock=clock))
     market = cluster.perp("SOL-PERP")
-    before = market.record.values()
+    before = market.copy()
     clock.now += 600
     settled = cluster.settle_funding("SOL-PERP")
     assert settled is not None
-    amm = decode(bytes(market.record)).amm
-    assert amm.last_funding_rate == settled.funding_rate
-    assert amm.last_funding_rate == funding_rate(
-        amm.last_mark_price_twap, amm.historical_oracle_data.last_oracle_price_twap, 3600, 0
-    )
-    assert amm.last_funding_oracle_twap == amm.historical_oracle_data.last_oracle_price_twap
-    long_before = before["amm.cumulative_funding_rate_long"]
-    assert isinstance(long_before, int)
-    assert amm.cumulative_funding_rate_long == long_before + amm.last_funding_rate_long
-    assert amm.last_funding_rate_ts == int(clock.now)
-    assert amm.net_revenue_since_last_funding == 0
-    assert market.record["next_funding_rate_record_id"] == settled.record_id + 1
+    record = cluster.program.idl.account("PerpMarket").record(bytes(market.record))
+    mark, oracle = record["last_mark_price_twap"], record["historical_oracle_data.last_oracle_price_twap"]
+    assert (settled.mark_price_twap, settled.oracle_price_twap) == (mark, oracle)
+    assert record["last_funding_rate"] == settled.funding_rate == market.funding_rate(mark, oracle)
+    assert record["last_funding_oracle_twap"] == oracle
+    for side in ("long", "short"):
+        rate = record[f"last_funding_rate_{side}"]
+        assert rate == getattr(settled, f"funding_rate_{side}")
+        cumulative = before[f"cumulative_funding_rate_{side}"] + rate
+        assert record[f"cumulative_funding_rate_{side}"] == cumulative
+        assert getattr(settled, f"cumulative_funding_rate_{side}") == cumulative
+    assert market.last_funding_ts == settled.ts == int(clock.now)
+    assert record["net_revenue_since_last_funding"] == 0
+    assert record["next_funding_rate_record_id"] == settled.record_id + 1 == before["next_funding_rate_record_id"] + 1
 
 
-def test_funding_settles_on_the_hour_and_only_there(clock: Clock) -> None:
+@pytest.mark.parametrize(
+    ("program", "never"),
+    [
+        (
+            "drift-v2",
+            {
+                "RLB-PERP",  # funding paused by an operation bit
+                "1KWEN-PERP",  # paused by its status
+                "TRUMP-WIN-2024-BET",  # in settlement
+            },
+        ),
+        ("velocity-v1", {"PAUSED-PERP", "OVER-PERP"}),
+    ],
+)
+def test_funding_settles_on_the_hour_and_only_there(clock: Clock, program: str, never: set[str]) -> None:
     clock.now = 1_700_002_790.0  # ten seconds before a full hour
-    cluster = Cluster(SimulatorConfig(clock=clock))
+    cluster = Cluster(SimulatorConfig(program=program, clock=clock))
+    cluster.add_perp_market("PAUSED-PERP", price=1.0, paused_operations=1)
+    cluster.add_perp_market("OVER-PERP", price=1.0, status="Delisted")
     funding = [market.name for market in cluster.perp_markets if market.funds]
     assert cluster.advance_slot() == []
     clock.now += 10
     assert clock.now % 3600 == 0
     assert len(cluster.advance_slot()) == len(funding)
     assert cluster.advance_slot() == []
-    assert {market.name for market in cluster.perp_markets} - set(funding) == {
-        "RLB-PERP",  # funding paused by an operation bit
-        "1KWEN-PERP",  # paused by its status
-        "TRUMP-WIN-2024-BET",  # in settlement
-    }
+    assert {market.name for market in cluster.perp_markets} - set(funding) == never | {"PAUSED-PERP", "OVER-PERP"}
 
 
 @pytest.mark.parametrize("name", ["SOL-PERP", "BTC-PERP", "1MBONK-PERP", "HYPE-PERP"])

@@ -7,13 +7,12 @@ from driftpy.math.spot_balance import calculate_borrow_rate, calculate_utilizati
 
 from drift_simulator import Cluster, SimulatorConfig
 from drift_simulator.layout import drift_idl
-from drift_simulator.lending import accrue, borrow_rate, scaled_balance, token_amount, utilization
+from drift_simulator.lending import Cut, accrue, borrow_rate, scaled_balance, token_amount, utilization
 from drift_simulator.oracles import OraclePrice
 
 from .conftest import Clock
 from .decoding import decode
 
-CUTS = (("insurance_fund.total_factor", "revenue_pool"),)
 CURVE = {"optimal_utilization": 800_000, "optimal_borrow_rate": 60_000, "max_borrow_rate": 1_500_000}
 
 
@@ -41,8 +40,8 @@ def test_utilization_without_deposits() -> None:
     assert utilization(200, 50) == 250_000
 
 
-def test_balances_round_in_the_pools_favour(clock: Clock) -> None:
-    market = Cluster(SimulatorConfig(clock=clock)).market("SOL").record
+def test_balances_round_in_the_pools_favour(clock: Clock, program: str) -> None:
+    market = Cluster(SimulatorConfig(program=program, clock=clock)).market("SOL").record
     tokens = 123_456_789
     market["deposit_balance"] = scaled_balance(market, tokens, "deposit")
     market["borrow_balance"] = scaled_balance(market, tokens, "borrow")
@@ -59,13 +58,28 @@ def test_driftpy_reads_the_same_utilization_and_rate(clock: Clock) -> None:
         assert calculate_borrow_rate(decoded) == pytest.approx(borrow_rate(market.record, used), abs=2)
 
 
-def test_a_year_of_interest(clock: Clock) -> None:
-    market = Cluster(SimulatorConfig(clock=clock)).market("SOL").record
+@pytest.mark.parametrize(
+    ("program", "cuts", "lenders_part"),
+    [
+        # a tenth goes to the insurance fund; in Velocity a twentieth more to the protocol
+        ("drift-v2", (("insurance_fund.total_factor", "revenue_pool"),), 0.9),
+        (
+            "velocity-v1",
+            (("insurance_fund.if_fee_factor", "revenue_pool"), ("protocol_fee_factor", "protocol_fee_pool")),
+            0.85,
+        ),
+    ],
+)
+def test_a_year_of_interest(clock: Clock, program: str, cuts: tuple[Cut, ...], lenders_part: float) -> None:
+    market = Cluster(SimulatorConfig(program=program, clock=clock)).market("SOL").record
     start = market["cumulative_borrow_interest"], market["cumulative_deposit_interest"]
+    pools = {pool: market[f"{pool}.scaled_balance"] for _, pool in cuts}
     used = utilization(token_amount(market, "deposit"), token_amount(market, "borrow"))
     rate = borrow_rate(market, used)
-    accrue(market, OraclePrice(142_500_000, 30_000, 0), int(clock.now) + 31_536_000, CUTS)
+    accrue(market, OraclePrice(142_500_000, 30_000, 0), int(clock.now) + 31_536_000, cuts)
     assert market["cumulative_borrow_interest"] / start[0] == pytest.approx(1 + rate / 1e6, rel=1e-6)
-    lenders = rate / 1e6 * used / 1e6 * 0.9  # a tenth goes to the insurance fund
+    lenders = rate / 1e6 * used / 1e6 * lenders_part
     assert market["cumulative_deposit_interest"] / start[1] == pytest.approx(1 + lenders, rel=1e-4)
     assert market["last_interest_ts"] == int(clock.now) + 31_536_000
+    for pool, before in pools.items():
+        assert market[f"{pool}.scaled_balance"] > before, pool

@@ -101,7 +101,7 @@ async def _server(server: str, link: Link) -> Finding:
 
 
 async def _jetstream(link: Link) -> Finding:
-    remedy = "start nats-server with -js and a store_dir, or enable JetStream for this account"
+    remedy = "start nats-server with -js and a store_dir, or use a login whose account has it, as the publisher's"
     try:
         info = await link.api("INFO")
     except NoOneAnswers:
@@ -109,7 +109,7 @@ async def _jetstream(link: Link) -> Finding:
     except ApiError as error:
         return failed("", str(error), remedy)
     except Denied:
-        return skipped("", "this login may not ask JetStream about itself, as an engine's may not")
+        return skipped("", "this login may not ask JetStream about itself, which is right for an engine")
     return ok("", f"on, {info.get('streams', 0)} streams", streams=info.get("streams", 0))
 
 
@@ -135,9 +135,11 @@ async def _permissions(bus: BusUnderTest, link: Link) -> Finding:
     if not cannot:
         return ok("", f"this login may {can}")
     if bus.publishes or not may["read streams"]:
-        remedy = "use the publisher's login: DRIFT_BUS_NATS_NKEY_SEED_FILE or DRIFT_BUS_NATS_CREDS"
+        whose = "the publisher's login, for an RPC URL is set here" if bus.publishes else "an engine's login"
+        remedy = f"use {whose}: DRIFT_BUS_NATS_NKEY_SEED_FILE or DRIFT_BUS_NATS_CREDS"
         return failed("", f"this login may not {cannot}", remedy, **may)
-    return ok("", f"this login may {can}, and not {cannot}: an engine's", **may)
+    what = f"this login may {can}, and not {cannot}: right for an engine's or a replay's; a publisher needs its own"
+    return ok("", what, **may)
 
 
 async def _stream(bus: BusUnderTest, link: Link, wanted: Mapping[str, Any]) -> Finding:

@@ -3,6 +3,7 @@
 The way into the stream and out to subscribers is tried on the bus itself, under a control subject that no engine reads;
 the message expires by itself. The way on into a bucket cannot be tried there without an invented value under a market's
 key, so it is tried on a stream and a bucket of the same form under a prefix of their own, which are deleted afterwards.
+Where a login may not make them, the values that a publisher stores are followed instead.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import nats.errors
 from nats.aio.msg import Msg
 
 from drift_bus.checks.finding import Finding, failed, ok, skipped
+from drift_bus.checks.following import buckets_follow
 from drift_bus.checks.link import ApiError, Denied, Link, NoOneAnswers
 from drift_schemas import MSG_ID_HEADER, TTL_HEADER, Topology
 
@@ -39,7 +41,7 @@ async def stream_canary(link: Link, topology: Topology) -> Finding:
     except NoOneAnswers:
         return skipped("", "there is no stream yet: a publisher creates it at its start")
     except Denied:
-        return skipped("", "this login may not publish, as an engine's may not")
+        return skipped("", "this login may not publish, which is right for an engine")
     except ApiError as error:
         return failed("", str(error), _LOG)
     except _Lost as lost:
@@ -50,7 +52,7 @@ async def stream_canary(link: Link, topology: Topology) -> Finding:
 
 
 async def bucket_canary(link: Link, topology: Topology) -> Finding:
-    """Publishes on a temporary pair of stream and bucket, and waits until the bucket has it."""
+    """Publishes on a temporary pair of stream and bucket, and waits until the bucket has it; else follows values."""
     own = Topology(f"doctor-{secrets.token_hex(4)}", max_bytes=_SIZE, replicas=topology.replicas)
     try:
         async with _temporary(link, own.stream_config(), own.bucket_config("price")):
@@ -60,8 +62,7 @@ async def bucket_canary(link: Link, topology: Topology) -> Finding:
             await _stored(link, f"$JS.API.DIRECT.GET.{own.bucket_stream('price')}.{key}")
             took_ms = (time.monotonic() - began) * 1000
     except Denied:
-        remedy = "run it with the operator's login to try the way into a bucket"
-        return skipped("", "this login may not make the temporary stream and bucket that it needs", remedy)
+        return await buckets_follow(link, topology, "this login may make no streams, as only an operator's may")
     except ApiError as error:
         return failed(
             "", f"the temporary stream and bucket cannot be made: {error}", "see 'room', and the server's limits"

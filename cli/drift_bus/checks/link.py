@@ -20,6 +20,7 @@ __all__ = ["ApiError", "Denied", "Link", "NoOneAnswers", "linked"]
 
 _CONNECT_S: Final = 5
 _ANSWER_S: Final = 6.0
+_CLOSE_S: Final = 1.0
 _NOT_ENABLED: Final = 10039
 
 
@@ -44,17 +45,19 @@ class Link:
 
     Attributes:
         client: The connection.
-        round_trip_s: Of a ping.
+        refusal: Why the server would not have us, in words that name the remedy.
     """
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self.round_trip_s = 0.0
+        self.refusal: str | None = None
         self._denied: set[str] = set()
         self._news = asyncio.Event()
 
     async def on_error(self, error: Exception) -> None:
         """nats-py's error callback."""
+        if not self.client.is_connected:
+            self.refusal = self.refusal or explain(error, logging_in=True)
         text = str(error).lower()
         if "permissions violation" in text:
             self._denied.add(text.partition('"')[2].partition('"')[0])
@@ -138,10 +141,10 @@ async def linked(server: str, access: NatsAccess) -> AsyncIterator[Link]:
             **login.options_for(client),
         )
     except AccessError as error:
-        raise CommandError(str(error)) from None
+        raise CommandError(f"{error}: name a file such as 'drift-bus auth init' writes") from None
     except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
         await _close(client)
-        raise CommandError(f"{redact(server)}: {_why(error)}") from None
+        raise CommandError(f"{redact(server)}: {link.refusal or _why(error)}") from None
     try:
         yield link
     finally:
@@ -149,13 +152,13 @@ async def linked(server: str, access: NatsAccess) -> AsyncIterator[Link]:
 
 
 async def _close(client: Client) -> None:
-    with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
-        await client.close()
+    """Closes for good: nats-py waits without end after a failed TLS handshake, and writes to TLS that has ended."""
+    with contextlib.suppress(nats.errors.Error, OSError, TimeoutError, AttributeError):
+        async with asyncio.timeout(_CLOSE_S):
+            await client.close()
 
 
 def _why(error: Exception) -> str:
-    if (meaning := explain(error)) is not None:
-        return meaning
     remedy = "start a nats-server there (nats-server -js), or correct DRIFT_BUS_NATS_URL"
     if isinstance(error, ConnectionRefusedError):
         return f"connection refused: {remedy}"

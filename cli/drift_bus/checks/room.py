@@ -28,7 +28,7 @@ async def room(link: Link, topology: Topology) -> Finding:
     try:
         info = await link.api("INFO")
     except (ApiError, Denied):
-        return skipped("", "this login may not ask how much is used")
+        return skipped("", "this login may not ask how much is used, which is right for an engine")
     used, limit = int(info.get("storage", 0)), int(info.get("limits", {}).get("max_storage", -1))
     said = f"{used / _GIB:.2f} GiB stored" + (f" of {limit / _GIB:.2f} GiB allowed" if limit > 0 else "")
     endless = [config["name"] for config in topology.configs() if config.get("max_bytes", 0) == -1]
