@@ -11,6 +11,7 @@ from drift_publisher.accounts import Market, OraclePrice, PerpMarket, SpotMarket
 from drift_publisher.errors import AccountRefused
 from drift_publisher.oracles import QUOTE_ASSET_PRICE, read_oracle
 from drift_publisher.profile import AnyProfile
+from drift_publisher.profiles import owner_name
 from drift_publisher.source import AccountUpdate
 
 __all__ = ["AccountStore", "MarketKey", "Touched", "Versioned"]
@@ -176,7 +177,7 @@ class AccountStore:
     def _apply_program_account(self, update: AccountUpdate, data: bytes) -> Touched:
         profile = self.profile
         if update.owner != profile.program_id:
-            raise AccountRefused("owner", f"owned by {update.owner}, not by {profile.name}")
+            raise AccountRefused("owner", f"owned by {owner_name(update.owner)}, not by {profile.name}")
         discriminator = data[:8]
         if discriminator == profile.perp_market.discriminator:
             perp = profile.perp_market.read(data)

@@ -131,7 +131,7 @@ class BusReader:
         key = message.subject.removeprefix(f"{self.prefix}.")
         if key == "status":
             self.status = decode_status(message.data, headers)
-        elif not key.startswith("ctl."):
+        elif not key.startswith(("ctl.", "standby.")):
             event = decode_event(key.split(".")[0], message.data, headers)  # type: ignore[arg-type]
             (self.reassertions if REASSERTION_HEADER in headers else self.changes)[key].append(event)
             self.headers[key].append(headers)
