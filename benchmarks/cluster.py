@@ -1,4 +1,4 @@
-"""Three nats-servers, three copies: each is killed in turn under load, and whichever leads the stream."""
+"""Three nats-servers, three copies: the one that leads the stream is killed under load, and then another one."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
+
+import nats
+from nats.aio.msg import Msg
 
 from benchmarks.processes import running
 from benchmarks.stream_check import StreamCheck, check_stream
@@ -22,7 +25,7 @@ __all__ = ["measure"]
 
 _UPDATES_PER_S: Final = 200
 _WARM_UP_S: Final = 4.0
-_DOWN_S: Final = 8.0
+_DOWN_S: Final = 10.0  # an election may take 9
 _REST_S: Final = 2.0
 _LAST_ARRIVALS_S: Final = 2.0
 _SOON_NS: Final = 10**9
@@ -43,14 +46,23 @@ class _Kill(NamedTuple):
 
 
 class _Pauses(NamedTuple):
-    """The longest time without, in the seconds after a kill: an acknowledgement, an event at an engine."""
+    """After a kill, in seconds.
+
+    Attributes:
+        acks_s: Longest time without an acknowledgement.
+        events_s: Longest time without an event at an engine.
+        election_s: Until the servers had chosen another leader of the stream; 0 where they need not.
+        resumed_s: From then to the first acknowledgement.
+    """
 
     acks_s: float
     events_s: float
+    election_s: float
+    resumed_s: float
 
 
 async def measure(progress: Progress, runs: int) -> Report:
-    """Kills every node and then the stream's leader, ``runs`` times over; reads the whole stream at the end."""
+    """Kills the stream's leader and another node, ``runs`` times over; reads the whole stream at the end."""
     with tempfile.TemporaryDirectory(prefix="drift-bus-bench-") as name:
         folder = Path(name)
         async with contextlib.AsyncExitStack() as stack:
@@ -68,8 +80,11 @@ async def measure(progress: Progress, runs: int) -> Report:
                 running("benchmarks.witness", "--nats-url", cluster.url, "--folder", str(folder / "engine"))
             )
             opened_ns = (await engine.hear())["open_ns"]
+            elected_ns = await stack.enter_async_context(_elections(cluster))
             await asyncio.sleep(_WARM_UP_S)
-            kills = [await _kill(cluster, victim, progress) for _ in range(runs) for victim in (*cluster.nodes, None)]
+            kills = []
+            for _, other in zip(range(runs), cycle(cluster.nodes), strict=False):
+                kills += [await _kill(cluster, victim, progress) for victim in (None, other)]
             await publisher.finish()
             await asyncio.sleep(_LAST_ARRIVALS_S)
             await engine.finish()
@@ -79,8 +94,45 @@ async def measure(progress: Progress, runs: int) -> Report:
                 opened_ns + _SOON_NS,
             )  # fmt: skip
         acked_ns, arrived_ns = _ack_moments(folder / "acks"), _arrivals(folder / "engine" / "arrivals")
-    pauses = [_Pauses(_longest(acked_ns, kill.monotonic_ns), _longest(arrived_ns, kill.wall_ns)) for kill in kills]
+    pauses = [
+        _Pauses(
+            _longest(acked_ns, kill.monotonic_ns),
+            _longest(arrived_ns, kill.wall_ns),
+            *_split(kill, elected_ns, acked_ns),
+        )
+        for kill in kills
+    ]
     return _report(kills, pauses, check)
+
+
+@contextlib.asynccontextmanager
+async def _elections(cluster: NatsCluster) -> AsyncIterator[list[int]]:
+    """The moments at which a server said that it leads the stream now, monotonic nanoseconds."""
+    elected_ns: list[int] = []
+
+    async def on_elected(_: Msg) -> None:
+        elected_ns.append(time.monotonic_ns())
+
+    async def ignore(_: Exception) -> None:
+        pass
+
+    client = await nats.connect(
+        cluster.url.split(","), max_reconnect_attempts=-1, reconnect_time_wait=0.1, error_cb=ignore
+    )
+    try:
+        await client.subscribe(f"$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.{Topology().stream}", cb=on_elected)
+        yield elected_ns
+    finally:
+        await client.close()
+
+
+def _split(kill: _Kill, elected_ns: Sequence[int], acked_ns: Sequence[int]) -> tuple[float, float]:
+    """Time of the servers' election, and from there to the first acknowledgement."""
+    if kill.led != "the stream":
+        return 0.0, 0.0
+    elected = next(moment for moment in elected_ns if moment > kill.monotonic_ns)
+    acked = next(moment for moment in acked_ns if moment > elected)
+    return (elected - kill.monotonic_ns) / 1e9, (acked - elected) / 1e9
 
 
 async def _kill(cluster: NatsCluster, victim: str | None, progress: Progress) -> _Kill:
@@ -125,18 +177,21 @@ def _longest(moments_ns: Sequence[int], since_ns: int) -> float:
     )
 
 
+def _spread(values: Sequence[float]) -> str:
+    ranked = sorted(values)
+    return " / ".join(f"{ranked[round(part * (len(ranked) - 1))]:.2f}" for part in (0.5, 0.95, 1.0))
+
+
 def _report(kills: Sequence[_Kill], pauses: Sequence[_Pauses], check: StreamCheck) -> Report:
     times = Table(
-        f"Three nats-servers, R3, {_UPDATES_PER_S} updates/s: kill -9; longest pause after it, seconds",
-        ("the node led", "kills", "acknowledgements: median", "worst", "events at an engine: median", "worst"),
+        f"Three nats-servers, R3, {_UPDATES_PER_S} updates/s: kill -9; seconds, median / 95th percentile / longest",
+        ("the node led", "kills", "no acknowledgement", "no event at an engine", "election", "and then"),
     )
     figures = {}
     for led in ("the stream", "a bucket", "nothing"):
         found = [pause for kill, pause in zip(kills, pauses, strict=True) if kill.led == led]
         if found:
-            columns = [sorted(values) for values in zip(*found, strict=True)]
-            cells = [f"{value:.2f}" for values in columns for value in (values[len(values) // 2], values[-1])]
-            times.add(led, str(len(found)), *cells)
+            times.add(led, str(len(found)), *(_spread(values) for values in zip(*found, strict=True)))
             figures[led] = [pause._asdict() for pause in found]
     whole = Table(
         "What the stream holds at the end",

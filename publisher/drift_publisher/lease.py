@@ -21,7 +21,7 @@ __all__ = ["Lease", "LeaseLost"]
 
 _log = logging.getLogger(__name__)
 _ANSWER_S: Final = 0.5
-_TRY_EVERY_S: Final = 0.1
+_TRY_EVERY_S: Final = 0.05
 _UNFIT_WAITS_S: Final = 3.0
 _SAFETY_S: Final = 0.25
 _RENEWALS_PER_TTL: Final = 4

@@ -84,13 +84,23 @@ class Project:
         done = await asyncio.to_thread(subprocess.run, inspect, check=False, capture_output=True, text=True)
         return str(done.stdout).strip()
 
+    async def service_on(self, host: str, services: Sequence[str]) -> str:
+        """Which of these services has a container that calls itself ``host``."""
+        for service in services:
+            if (await self.compose("ps", "-q", service)).startswith(host):
+                return service
+        raise AssertionError(f"no container of {', '.join(services)} calls itself {host}")
+
 
 @asynccontextmanager
 async def project(mode: str, profiles: Sequence[str], services: Sequence[str]) -> AsyncIterator[Project]:
     """Builds and starts these services, and removes them with their volumes at the end."""
     started = Project(mode, profiles)
     try:
-        await started.compose("up", "-d", "--build", *services, timeout_s=_UP_S)
+        try:
+            await started.compose("up", "-d", "--build", *services, timeout_s=_UP_S)
+        except ComposeFailed as error:
+            raise ComposeFailed(f"{error}\n{await started.compose('logs', '--no-color', '--tail', '20')}") from None
         yield started
     finally:
         await started.compose("down", "-v", "--timeout", "20")
