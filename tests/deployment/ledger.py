@@ -27,7 +27,7 @@ class Acknowledged(list[str]):
         original = Bus._stored
 
         def stored(bus: Bus, lane: Any, message: Any, ack: Any, sent_at: float) -> None:
-            if REASSERTION_HEADER not in message.headers:
+            if REASSERTION_HEADER not in message.headers and ".ctl." not in message.subject:
                 self.append(message.headers[MSG_ID_HEADER])
             original(bus, lane, message, ack, sent_at)
 

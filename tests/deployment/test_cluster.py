@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 import nats
 import pytest
 from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
 
 from drift_publisher.bus import Bus
 from drift_publisher.epoch import claim_epoch
@@ -79,17 +80,15 @@ async def test_any_node_and_the_streams_leader_may_be_killed(
         feed = await stack.enter_async_context(DriftFeed(cluster.url))
         witnesses = [await stack.enter_async_context(Witness(feed, kind)) for kind in KINDS]
         sim.resume_walk()
-        for victim in cluster.nodes:
+        leader = await cluster.leader_of(TOPOLOGY.stream)
+        for victim in (leader, *(cluster.nodes.keys() - {leader})):
             await cluster.wait_until_whole(STREAMS)
             await cluster.nodes[victim].kill()
             await go_on(f"events are acknowledged without {victim}")
             await cluster.nodes[victim].start()
-        leader = await cluster.leader_of(TOPOLOGY.stream)
-        await cluster.wait_until_whole(STREAMS)
-        await cluster.nodes[leader].kill()
-        await go_on("events are acknowledged without the stream's leader")
         sim.pause_walk()
         await wait_until(lambda: publisher.bus and not publisher.bus.outstanding, 90, "all is acknowledged")
+        await cluster.wait_until_whole(STREAMS)
 
         def seen() -> list[int]:
             return sorted(place for witness in witnesses for place in witness.seen)
@@ -98,8 +97,10 @@ async def test_any_node_and_the_streams_leader_may_be_killed(
 
         async def engine_has_all() -> bool:
             nonlocal stored
-            stored = await stored_changes(cluster.url, TOPOLOGY)
-            return set(seen()) >= stored.keys() - already
+            with contextlib.suppress(NatsError):  # the last server has only just come back
+                stored = await stored_changes(cluster.url, TOPOLOGY)
+                return set(seen()) >= stored.keys() - already
+            return False
 
         await wait_until(engine_has_all, 90, "the engine has seen every change", every_s=0.5)
         epochs = await stored_epochs(cluster.url, TOPOLOGY)
@@ -125,8 +126,11 @@ async def test_a_frozen_leader_that_goes_on_later(cluster: NatsCluster, sim: Sim
         if ".ctl." not in message.subject:
             arrived.append(int(unpack(message.data)["epoch"]))
 
-    async with scene(sim, cluster.nodes["n1"], setting, setting) as stage, asyncio.timeout(240):
-        door = await nats.connect(cluster.nodes["n2"].url)
+    async with (
+        await nats.connect(cluster.nodes["n2"].url) as door,
+        scene(sim, cluster.nodes["n1"], setting, setting) as stage,
+        asyncio.timeout(240),
+    ):
         await door.subscribe("in.drift.>", cb=at_the_door)
         former, before = await stage.ready(), stage.epoch
         former.nats.hold()
@@ -138,12 +142,11 @@ async def test_a_frozen_leader_that_goes_on_later(cluster: NatsCluster, sim: Sim
         former.thaw()
         await wait_until(lambda: stage.stands_by(former), PATIENCE_S, "the old leader stands by")
         await wait_until(lambda: before in arrived[so_far:], PATIENCE_S, "what was held back arrives")
-        assert (await stage.verdict()).is_clean
         epochs = await stored_epochs(cluster.url, TOPOLOGY)
-        await door.close()
-
-    assert epochs[-1] > before
-    assert epochs == sorted(epochs), "stored after the next term began"
+        assert epochs[-1] > before
+        assert epochs == sorted(epochs), "stored after the next term began"
+        verdict = await stage.verdict()
+        assert verdict.is_clean, verdict
 
 
 @pytest.mark.timeout(300)
