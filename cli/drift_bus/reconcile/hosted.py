@@ -78,7 +78,7 @@ async def ask(url: str, *, timeout_s: float) -> Answer:
     try:
         import httpx
     except ImportError:
-        raise CommandError("reconcile needs httpx: pip install 'drift-bus[publisher]'") from None
+        raise CommandError("reconcile needs httpx: pip install 'drift-bus[cli]'") from None
     where = _without_secrets(url)
     began = time.monotonic()
     try:
