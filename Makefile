@@ -38,8 +38,8 @@ test: setup ## lint, types, then every test (ARGS='-k feed' for some of them)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 6 --dist worksteal $(ARGS)
 
-test-cluster: setup ## kill nodes of a three-node NATS cluster, one after the other
-	$(BIN)/python -m pytest -m cluster $(ARGS)
+test-cluster: setup ## of the tests those on three nats-servers with three copies
+	$(BIN)/python -m pytest -n 3 -m cluster $(ARGS)
 
 lint: setup ## lint and types only
 	$(BIN)/ruff check .

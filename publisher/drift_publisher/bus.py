@@ -234,13 +234,12 @@ class Bus:
         self._give_back(fence)
         if is_newest:
             lane.is_retrying = True
-            tasks.create_task(self._send_again(lane, message, sent_at), name=f"bus-retry {message.subject}")
+            again = self._send_again(lane, message, sent_at, self._reign)
+            tasks.create_task(again, name=f"bus-retry {message.subject}")
         else:
             self._give_up(lane, "superseded")
 
-    async def _send_again(self, lane: Lane, message: Message, sent_at: float) -> None:
-        reign = self._reign
-
+    async def _send_again(self, lane: Lane, message: Message, sent_at: float, reign: int) -> None:
         def is_pointless(_: object) -> bool:
             task = asyncio.current_task()
             # on Python 3.11 a request can swallow its cancellation; the task still knows of it
