@@ -2,6 +2,7 @@
 
 from drift_publisher.errors import (
     NatsUnavailable,
+    PrefixTaken,
     PublisherError,
     RpcUnavailable,
     SettingsError,
@@ -13,6 +14,7 @@ from drift_publisher.settings import PublisherSettings
 
 __all__ = [
     "NatsUnavailable",
+    "PrefixTaken",
     "Publisher",
     "PublisherError",
     "PublisherSettings",

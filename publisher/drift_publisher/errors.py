@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "AccountRefused",
     "NatsUnavailable",
+    "PrefixTaken",
     "PublisherError",
     "RpcUnavailable",
     "SettingsError",
@@ -31,6 +32,10 @@ class NatsUnavailable(PublisherError):
 
 class TopologyConflict(PublisherError):
     """A stream or bucket stands there with a setting that cannot be changed in place."""
+
+
+class PrefixTaken(PublisherError):
+    """The prefix is led by a publisher of other data: of another program, or of another cluster."""
 
 
 class UnknownMarket(PublisherError):

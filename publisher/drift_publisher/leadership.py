@@ -40,6 +40,7 @@ class Leadership:
         nats: A connection that may write to the stream.
         topology: Names of stream and subjects.
         publisher_id: Who we are.
+        publishes: What we publish: program and cluster.
         source: How our chain does.
         bus: Carries the fence of our term, and drops what is left when it ends.
         yield_after_s: Silence of our chain after which a standby that hears its own may lead.
@@ -59,6 +60,7 @@ class Leadership:
         source: SourceStatus,
         bus: Bus,
         *,
+        publishes: str,
         yield_after_s: float = 2.0,
         lease_ttl_s: int = 2,
     ) -> None:
@@ -71,7 +73,7 @@ class Leadership:
         self._source = source
         self._bus = bus
         self._yield_after_s = yield_after_s
-        self._lease = Lease(nats, topology, publisher_id, ttl_s=lease_ttl_s)
+        self._lease = Lease(nats, topology, publisher_id, publishes=publishes, ttl_s=lease_ttl_s)
         self._standbys: dict[str, tuple[float, StatusEvent]] = {}
 
     @property
@@ -80,7 +82,11 @@ class Leadership:
         return self.term is not None and self._lease.is_held
 
     async def run(self, reign: Reign) -> None:
-        """Stands by, leads, and stands by again, until cancelled; gives the lead up at the end."""
+        """Stands by, leads, and stands by again, until cancelled; gives the lead up at the end.
+
+        Raises:
+            PrefixTaken: the prefix is led by a publisher of another program or cluster.
+        """
         listening = await self._nats.subscribe(self._topology.subjects.standbys, cb=self._on_standby)
         try:
             while True:

@@ -15,6 +15,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from drift_publisher.asking import WRONG_SEQUENCE, ask, behind
+from drift_publisher.errors import PrefixTaken
 from drift_schemas import SEQUENCE_HEADER, TTL_HEADER, Topology
 
 __all__ = ["Lease", "LeaseLost"]
@@ -46,19 +47,23 @@ class Lease:
         nats: A connection that may write to the stream.
         topology: Names of stream and subjects.
         publisher_id: Who holds it.
+        publishes: What it publishes: program and cluster. Who publishes something else cannot stand by for it.
         ttl_s: How long a lease outlives its holder, whole seconds.
 
     Attributes:
         since_ns: When it became ours, Unix nanoseconds; ``None`` while it is not.
     """
 
-    def __init__(self, nats: Client, topology: Topology, publisher_id: str, *, ttl_s: int = 2) -> None:
+    def __init__(self, nats: Client, topology: Topology, publisher_id: str, *, publishes: str, ttl_s: int = 2) -> None:
         self.since_ns: int | None = None
         self._nats = nats
         self._stream = topology.stream
         self._subject = topology.subjects.lease
         self._publisher_id = publisher_id
+        self._publishes = publishes
+        self._prefix = topology.prefix
         self._ttl_s = ttl_s
+        self._holder_publishes = publishes
         self._sequence = 0
         self._valid_until = 0.0
         self._free_after = 0
@@ -74,11 +79,16 @@ class Lease:
 
         Args:
             is_fit: Whether we would lead well; who would not leaves a free lease to others for some seconds.
+
+        Raises:
+            PrefixTaken: its holder publishes something else.
         """
         self._heard_at = time.monotonic() - self._ttl_s
+        self._holder_publishes = self._publishes
         subscription = await self._nats.subscribe(self._subject, cb=self._on_lease)
         try:
             while True:
+                self._refuse_other_data()
                 if self._may_be_free(0.0 if is_fit() else _UNFIT_WAITS_S) and await self._take():
                     return
                 await asyncio.sleep(_TRY_EVERY_S)
@@ -111,6 +121,14 @@ class Lease:
             except _NotOurs:  # a renewal was on its way when we were told to stop
                 await self._adopt()
                 await self._put(self._sequence, resigned=True)
+
+    def _refuse_other_data(self) -> None:
+        if self._holder_publishes != self._publishes:
+            raise PrefixTaken(
+                f"the prefix {self._prefix!r} is led by a publisher of {self._holder_publishes}, and this one is of "
+                f"{self._publishes}: give it a prefix of its own (DRIFT_BUS_SUBJECT_PREFIX, --prefix), or the same "
+                "program and cluster (DRIFT_BUS_PROGRAM, DRIFT_BUS_CLUSTER)"
+            )
 
     def _may_be_free(self, patience_s: float) -> bool:
         patience_s += 0.0 if self._free_after else self._ttl_s
@@ -159,10 +177,15 @@ class Lease:
         said = json.loads(message.data)
         is_free = said.get("resigned", False) and said.get("publisher_id") != self._publisher_id
         self._free_after = int((message.headers or {}).get(SEQUENCE_HEADER, 0)) if is_free else 0
+        self._holder_publishes = self._publishes if said.get("resigned") else said.get("publishes", self._publishes)
         self._heard_at = time.monotonic()
 
     async def _put(self, expected: int, *, resigned: bool = False) -> int:
-        body = {"publisher_id": self._publisher_id, "since_ns": self.since_ns or time.time_ns()}
+        body = {
+            "publisher_id": self._publisher_id,
+            "publishes": self._publishes,
+            "since_ns": self.since_ns or time.time_ns(),
+        }
         headers = {TTL_HEADER: f"{self._ttl_s}s", **behind(self._subject, expected)}
         payload = json.dumps({**body, "resigned": True} if resigned else body).encode()
         reply = await ask(self._nats, f"in.{self._subject}", payload, timeout_s=_ANSWER_S, headers=headers)

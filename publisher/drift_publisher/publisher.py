@@ -96,6 +96,7 @@ class Publisher:
                 self.publisher_id,
                 chain.status,
                 bus,
+                publishes=f"{chain.profile.name} of {cluster}",
                 yield_after_s=settings.yield_after_s,
                 lease_ttl_s=settings.lease_ttl_s,
             )

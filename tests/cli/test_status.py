@@ -29,7 +29,7 @@ def standby(**changes: Any) -> StatusEvent:
 @contextlib.asynccontextmanager
 async def led(bus: Bus, *beats: StatusEvent) -> AsyncIterator[None]:
     """``first`` holds the lease, the epoch is 1, and all beat."""
-    lease, over = Lease(bus.client, bus.topology, "first", ttl_s=60), asyncio.Event()
+    lease, over = Lease(bus.client, bus.topology, "first", publishes="drift-v2 of simulated", ttl_s=60), asyncio.Event()
     await lease.acquire()
     await claim_epoch(bus.client, bus.topology)
 

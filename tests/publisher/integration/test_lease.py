@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import nats
@@ -12,6 +13,7 @@ import pytest
 from nats.aio.client import Client
 
 from drift_bus.nats_server import LocalNatsServer
+from drift_publisher.errors import PrefixTaken
 from drift_publisher.lease import Lease, LeaseLost
 from drift_publisher.stream_setup import ensure_topology
 from drift_schemas import Topology
@@ -37,11 +39,16 @@ async def connected(server: LocalNatsServer) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def leases(server: LocalNatsServer, *names: str) -> AsyncIterator[list[Lease]]:
+async def leases(
+    server: LocalNatsServer, *names: str, publishes: Iterable[str] = itertools.repeat("drift-v2 of simulated")
+) -> AsyncIterator[list[Lease]]:
     """One lease each, on connections of their own."""
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(connected(server)) for _ in names]
-        yield [Lease(client, TOPOLOGY, name, ttl_s=1) for client, name in zip(clients, names, strict=True)]
+        yield [
+            Lease(client, TOPOLOGY, name, publishes=data, ttl_s=1)
+            for client, name, data in zip(clients, names, publishes, strict=False)
+        ]
 
 
 @asynccontextmanager
@@ -66,6 +73,19 @@ async def test_of_many_who_ask_at_once_one_gets_it(server: LocalNatsServer) -> N
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_who_publishes_other_data_does_not_stand_by_for_it(server: LocalNatsServer) -> None:
+    both = ("drift-v2 of simulated", "velocity-v1 of simulated")
+    async with leases(server, "first", "second", publishes=both) as (first, second):
+        await first.acquire()
+        async with kept(first):
+            with pytest.raises(PrefixTaken, match=r"'drift' is led by a publisher of drift-v2 of simulated.*--prefix"):
+                async with asyncio.timeout(60):
+                    await second.acquire()
+        await first.resign()
+        await second.acquire()
+        assert second.is_held, "a prefix that nobody leads is free for other data"
 
 
 async def test_it_passes_on_when_its_holder_is_gone(server: LocalNatsServer) -> None:
