@@ -1,4 +1,4 @@
-"""Fixtures that every room's tests share: a real nats-server per test, and no task left behind."""
+"""Fixtures that every room's tests share: a real nats-server per test, each program, and no task left behind."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from drift_bus.nats_server import LocalNatsServer
+from drift_publisher.profiles import PROFILES
 from tests.support.nats_container import Choice, ContainerNatsServer, choose
 
 
@@ -33,6 +34,16 @@ def pytest_report_header(config: pytest.Config) -> str:
     """Shows the choice at the head of the report."""
     choice = choose(config.getoption("--nats"))
     return f"nats-server: {choice.kind} ({choice.why})"
+
+
+@pytest.fixture(scope="module", params=tuple(PROFILES))
+def program(request: pytest.FixtureRequest) -> str:
+    """The on-chain program: a test that takes it, itself or by another fixture, runs once for each that there is.
+
+    ``tests.support.programs.drift_only`` keeps a test to one of them.
+    """
+    name: str = request.param
+    return name
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import time
 from typing import Any, Final
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import TimeoutError as NatsTimeout
 
 from drift_publisher.errors import NatsUnavailable, TopologyConflict
 from drift_schemas import Topology
@@ -23,6 +27,7 @@ _NO_ROOM_HINT: Final = (
     "or give JetStream more room (max_file_store)"
 )
 _TIMEOUT_S: Final = 10.0
+_ASK_AGAIN_S: Final = 1.0
 
 
 async def ensure_topology(nats: Client, topology: Topology) -> bool:
@@ -72,10 +77,22 @@ async def _accept(nats: Client, verb: str, config: dict[str, Any], changed: list
 
 async def _request(nats: Client, action: str, body: dict[str, Any]) -> dict[str, Any]:
     try:
-        reply = await nats.request(f"$JS.API.{action}", json.dumps(body).encode(), timeout=_TIMEOUT_S)
+        reply = await _ask(nats, action, json.dumps(body).encode())
     except NatsError as error:
         raise NatsUnavailable(
             f"JetStream does not answer {action} ({type(error).__name__}): start nats-server with -js"
         ) from None
     answer: dict[str, Any] = json.loads(reply.data)
     return answer
+
+
+async def _ask(nats: Client, action: str, body: bytes) -> Msg:
+    """Asks more than once where asking changes nothing.
+
+    In a cluster nobody answers for a stream that another publisher is just creating, not even once it is there.
+    """
+    deadline = time.monotonic() + _TIMEOUT_S
+    while action.startswith("STREAM.INFO.") and time.monotonic() < deadline - _ASK_AGAIN_S:
+        with contextlib.suppress(NatsTimeout):
+            return await nats.request(f"$JS.API.{action}", body, timeout=_ASK_AGAIN_S)
+    return await nats.request(f"$JS.API.{action}", body, timeout=deadline - time.monotonic())

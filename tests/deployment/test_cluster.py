@@ -181,3 +181,19 @@ async def test_the_stream_refuses_all_that_a_former_leader_sends(cluster: NatsCl
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
         assert len(await stored_changes(cluster.url, TOPOLOGY)) == 500
+
+
+@pytest.mark.timeout(300)
+async def test_publishers_that_start_together_make_the_streams_together(cluster: NatsCluster) -> None:
+    """Nobody answers for a stream that is just being created; who asks then asks again."""
+    async with contextlib.AsyncExitStack() as stack:
+        servers = [node.url for node in cluster.nodes.values()] * 2
+        clients = [
+            await stack.enter_async_context(
+                connect_nats([url], name="together", timeout_s=60, reconnected=asyncio.Event())
+            )
+            for url in servers
+        ]
+        await asyncio.gather(*(ensure_topology(client, TOPOLOGY) for client in clients))
+        await cluster.wait_until_whole(STREAMS)
+        assert not await ensure_topology(clients[0], TOPOLOGY)

@@ -1,4 +1,4 @@
-"""A simulated cluster on a real socket."""
+"""A simulated cluster of each program on a real socket."""
 
 from __future__ import annotations
 
@@ -8,9 +8,32 @@ import pytest
 
 from drift_simulator import Simulator, SimulatorConfig
 
+_FEW = 5
+"""Markets of each type: all that the simulated Velocity has, and as many of Drift's."""
+
 
 @pytest.fixture
-async def sim() -> AsyncIterator[Simulator]:
-    """A living cluster: 200 account updates a second, seed 7."""
-    async with Simulator(SimulatorConfig(host="127.0.0.1", port=0, seed=7, updates_per_second=200.0)) as simulator:
+async def sim(program: str) -> AsyncIterator[Simulator]:
+    """A living cluster of few markets: 200 account updates a second, seed 7."""
+    async with Simulator(_config(program, perp_markets=_FEW, spot_markets=_FEW)) as simulator:
         yield simulator
+
+
+@pytest.fixture
+async def second(program: str) -> AsyncIterator[Simulator]:
+    """Another provider of the same chain."""
+    async with Simulator(_config(program, perp_markets=_FEW, spot_markets=_FEW)) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def whole_sim(program: str) -> AsyncIterator[Simulator]:
+    """The same with every market that the simulator has by default: of Drift, an oracle of each format."""
+    async with Simulator(_config(program)) as simulator:
+        yield simulator
+
+
+def _config(program: str, *, perp_markets: int | None = None, spot_markets: int | None = None) -> SimulatorConfig:
+    return SimulatorConfig(
+        program=program, seed=7, updates_per_second=200.0, perp_markets=perp_markets, spot_markets=spot_markets
+    )

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
 from functools import partial
-
-import pytest
 
 from drift_bus.nats_server import LocalNatsServer
 from drift_publisher import Publisher
 from drift_simulator import Fault, Simulator, SimulatorConfig
+from tests.support.programs import drift_only
 from tests.support.publishing import bus_reader, drift_client, running_publisher
 from tests.support.wait import wait_until
-
-
-@pytest.fixture
-async def second() -> AsyncIterator[Simulator]:
-    """Another provider of the same chain."""
-    async with Simulator(SimulatorConfig(host="127.0.0.1", port=0, seed=7, updates_per_second=200.0)) as simulator:
-        yield simulator
 
 
 def _state(publisher: Publisher) -> str:
@@ -80,8 +71,10 @@ async def test_a_dead_endpoint_is_left_and_returned_to(
         await wait_until(lambda: second.counters.sockets_open == 0, what="the other socket is closed")
 
 
-async def test_a_lagging_node_is_left_for_one_that_keeps_up(second: Simulator, nats_server: LocalNatsServer) -> None:
-    behind = SimulatorConfig(host="127.0.0.1", port=0, seed=7, clock=lambda: time.time() - 300)
+async def test_a_lagging_node_is_left_for_one_that_keeps_up(
+    second: Simulator, nats_server: LocalNatsServer, program: str
+) -> None:
+    behind = SimulatorConfig(program=program, clock=lambda: time.time() - 300, perp_markets=5, spot_markets=5)
     async with (
         Simulator(behind) as lagging,
         bus_reader(nats_server) as bus,
@@ -123,6 +116,7 @@ async def test_a_server_that_closes_after_accepting_is_not_stormed(
         await wait_until(partial(_is, publisher, "live"))
 
 
+@drift_only("a client of driftpy's, with a connection of its own")
 async def test_what_driftpy_asks_goes_through_the_budget_too(sim: Simulator, nats_server: LocalNatsServer) -> None:
     async with running_publisher(sim, nats_server) as publisher:
         assert publisher.chain is not None

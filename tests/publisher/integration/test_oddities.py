@@ -10,6 +10,7 @@ import pytest
 from drift_bus.nats_server import LocalNatsServer
 from drift_schemas import FundingEvent, MarketEvent, PriceEvent
 from drift_simulator import Fault, Simulator
+from tests.support.programs import drift_only, two_sources_on_one_oracle
 from tests.support.publishing import BusReader, bus_reader, drift_client, running_publisher
 from tests.support.wait import wait_until
 
@@ -24,8 +25,9 @@ async def _others_flow(bus: BusReader, market: str = "BTC-PERP") -> None:
 
 
 async def test_a_missing_oracle_gives_none_and_no_validity(
-    sim: Simulator, nats_server: LocalNatsServer, caplog: pytest.LogCaptureFixture
+    sim: Simulator, nats_server: LocalNatsServer, program: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Where the AMM follows the oracle, as Drift's does, there is no quote either; Velocity's stands in the market."""
     sol = sim.cluster.perp("SOL-PERP")
     sim.faults.inject(Fault(kind="missing_account", pubkey=str(sol.oracle)))
     with caplog.at_level(logging.WARNING):
@@ -34,7 +36,8 @@ async def test_a_missing_oracle_gives_none_and_no_validity(
             price, funding = bus.last("price", "SOL-PERP"), bus.last("funding", "SOL-PERP")
             assert isinstance(price, PriceEvent)
             assert isinstance(funding, FundingEvent)
-            assert (price.oracle_price, price.mark_price, price.oracle_is_valid) == (None, None, False)
+            assert (price.oracle_price, price.oracle_is_valid) == (None, False)
+            assert (price.mark_price is None) == (program == "drift-v2")
             assert funding.estimated_funding_rate_long is None
             await _others_flow(bus)
             assert publisher.chain is not None
@@ -49,12 +52,21 @@ async def test_a_missing_oracle_gives_none_and_no_validity(
 async def test_an_unknown_enum_number_is_named_not_a_crash(sim: Simulator, nats_server: LocalNatsServer) -> None:
     sol = sim.cluster.perp("SOL-PERP")
     sim.faults.inject(Fault(kind="unknown_enum", pubkey=str(sol.pubkey), field="status", value=200))
-    async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server) as publisher:
+    async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server):
         await wait_until(lambda: bus.last("market", "SOL-PERP"))
         market = bus.last("market", "SOL-PERP")
         assert isinstance(market, MarketEvent)
         assert market.status == "Unknown(200)"
         await _others_flow(bus)
+
+
+@drift_only("a client of driftpy's, which has a name for each number or crashes")
+async def test_driftpys_client_has_no_market_with_an_unknown_enum_number(
+    sim: Simulator, nats_server: LocalNatsServer
+) -> None:
+    sol = sim.cluster.perp("SOL-PERP")
+    sim.faults.inject(Fault(kind="unknown_enum", pubkey=str(sol.pubkey), field="status", value=200))
+    async with running_publisher(sim, nats_server) as publisher:
         client = drift_client(publisher)
         assert client.get_perp_market_account(0) is None
         assert client.get_perp_market_account(1) is not None
@@ -100,24 +112,28 @@ async def test_a_refused_oracle_gives_no_price(sim: Simulator, nats_server: Loca
 
 
 async def test_a_market_in_settlement_and_a_paused_one_say_so(sim: Simulator, nats_server: LocalNatsServer) -> None:
+    """Drift can also pause funding by a status."""
+    paused = {"Settlement", "FundingPaused"} & set(sim.cluster.program.idl.variants("MarketStatus"))
+    for status in paused:
+        sim.cluster.add_perp_market(f"{status}-PERP", price=1.0, status=status)
+    sim.cluster.add_perp_market("PAUSED-PERP", price=1.0, paused_operations=1)
     async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server):
-        await wait_until(lambda: len(bus.markets("market")) == len(sim.cluster.perp_markets))
-        statuses = {name: getattr(bus.last("market", name), "status", "") for name in bus.markets("market")}
-        assert "Settlement" in statuses.values()
-        assert "FundingPaused" in statuses.values()
-        for name, status in statuses.items():
-            await wait_until(partial(bus.last, "funding", name))
-            funding = bus.last("funding", name)
-            assert isinstance(funding, FundingEvent)
-            if status in ("Settlement", "FundingPaused"):
-                assert funding.is_paused
+        await wait_until(lambda: len(bus.markets("funding")) == len(sim.cluster.perp_markets))
+        for status in paused:
+            await wait_until(partial(bus.last, "market", f"{status}-PERP"))
+            assert getattr(bus.last("market", f"{status}-PERP"), "status", "") == status
+        fundings = [bus.last("funding", market.name) for market in sim.cluster.perp_markets]
+        assert {event.market for event in fundings if isinstance(event, FundingEvent) and event.is_paused} == {
+            "PAUSED-PERP", *(f"{status}-PERP" for status in paused)
+        }  # fmt: skip
 
 
 async def test_two_sources_on_one_oracle_keep_their_own_prices(sim: Simulator, nats_server: LocalNatsServer) -> None:
-    """1MBONK-PERP and BONK read the same account, a million times apart."""
+    """A market of a million tokens and one of a single token read the same account."""
+    perp, spot = two_sources_on_one_oracle(sim.cluster)
     async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server):
-        await wait_until(lambda: bus.last("price", "1MBONK-PERP") and bus.last("price", "BONK"))
-        million, one = bus.last("price", "1MBONK-PERP"), bus.last("price", "BONK")
+        await wait_until(lambda: bus.last("price", perp.name) and bus.last("price", spot.name))
+        million, one = bus.last("price", perp.name), bus.last("price", spot.name)
         assert isinstance(million, PriceEvent)
         assert isinstance(one, PriceEvent)
         assert million.oracle_price is not None

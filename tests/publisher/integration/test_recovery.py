@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -10,17 +10,11 @@ import pytest
 
 from drift_bus.nats_server import LocalNatsServer
 from drift_publisher import Publisher
-from drift_simulator import Fault, Simulator, SimulatorConfig
+from drift_simulator import Fault, Simulator
 from tests.publisher.integration.truth import Truth
+from tests.support.programs import with_an_oracle_of_its_own
 from tests.support.publishing import bus_reader, chain_of, running_publisher
 from tests.support.wait import wait_until
-
-
-@pytest.fixture
-async def second() -> AsyncIterator[Simulator]:
-    """Another provider of the same chain."""
-    async with Simulator(SimulatorConfig(host="127.0.0.1", port=0, seed=7, updates_per_second=200.0)) as simulator:
-        yield simulator
 
 
 async def _live(publisher: Publisher, timeout_s: float = 45.0) -> None:
@@ -188,15 +182,15 @@ async def test_an_oracle_that_no_market_names_any_more_is_unsubscribed(
     sim: Simulator, nats_server: LocalNatsServer
 ) -> None:
     truth = Truth(sim)
-    hype, btc = sim.cluster.perp("HYPE-PERP"), sim.cluster.perp("BTC-PERP")
+    alone, btc = with_an_oracle_of_its_own(sim.cluster), sim.cluster.perp("BTC-PERP")
     async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server) as publisher:
         await _live(publisher)
         store, before = chain_of(publisher).store, sim.counters.subscriptions_open["accountSubscribe"]
-        left = str(hype.oracle)
-        sim.cluster.change_oracle("HYPE-PERP", btc.oracle, btc.oracle_source)
+        left = str(alone.oracle)
+        sim.cluster.change_oracle(alone.name, btc.oracle, btc.oracle_source)
         truth.look()
         await wait_until(lambda: sim.counters.subscriptions_open["accountSubscribe"] == before - 1)
         assert left not in store.oracles()
         sim.set_oracle_price("BTC-PERP", 61_234_000_000)
         await truth.arrives(bus)
-        assert truth.now()["HYPE-PERP"] == truth.now()["BTC-PERP"]
+        assert truth.now()[alone.name] == truth.now()["BTC-PERP"]
