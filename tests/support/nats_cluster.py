@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import socket
 from collections.abc import Sequence
 from functools import partial
@@ -22,6 +23,7 @@ __all__ = ["NatsCluster"]
 _NODES: Final = 3
 _ANSWER_S: Final = 2.0
 _PATIENCE_S: Final = 90.0
+_LOWEST_PORT: Final = 20_000
 
 
 class NatsCluster:
@@ -104,11 +106,20 @@ class NatsCluster:
 
 
 def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+    """Ports that stay free while their server is down.
+
+    They lie below those that the system hands out, and begin elsewhere in each process that runs tests.
+    """
+    first = _LOWEST_PORT + os.getpid() % 1000 * 10
+    free: list[int] = []
+    for port in range(first, _LOWEST_PORT + 11_000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            free.append(port)
+        if len(free) == count:
+            return free
+    raise RuntimeError(f"no {count} free ports from {first} on")
 
 
 async def _ignore(_: Exception) -> None:
