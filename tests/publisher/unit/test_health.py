@@ -14,20 +14,19 @@ from drift_publisher.deliveries import StreamEntry
 from drift_publisher.health import Fault, Health
 from drift_publisher.http_server import Answer, serving_http
 from drift_publisher.nats_client import NatsClient
-from drift_publisher.profiles import DRIFT_V2
 from drift_publisher.source import AccountUpdate
 from drift_publisher.vitals import serving_vitals
 from tests.support.wait import wait_until
 
-from .accounts import NOW, perp_bytes, pubkey, spot_bytes, state_bytes
-from .oracle_bytes import lazer
+from .accounts import NOW, pubkey
+from .program_accounts import ProgramAccounts
 
-PERP, SPOT = DRIFT_V2.perp_market_address(0), DRIFT_V2.spot_market_address(1)
 ORACLE, SPOT_ORACLE = pubkey(7), pubkey(9)
 KINDS = {"SOL-PERP": ("price", "funding", "market"), "SOL": ("price", "spot")}
 
 
-def tell(chain: Chain, address: str, data: bytes, *, slot: int = 100, owner: str = DRIFT_V2.program_id) -> None:
+def tell(chain: Chain, address: str, data: bytes, *, slot: int = 100, owner: str | None = None) -> None:
+    owner = chain.profile.program_id if owner is None else owner
     chain.store.apply(AccountUpdate(address, owner, slot, data, NOW * 10**9))
 
 
@@ -45,13 +44,13 @@ class _Connected(NatsClient):
 
 
 @pytest.fixture
-def health(chain: Chain) -> Health:
+def health(chain: Chain, own: ProgramAccounts) -> Health:
     """A publisher that has read and stored a perp and a spot market."""
-    tell(chain, PERP, perp_bytes(0))
-    tell(chain, SPOT, spot_bytes(1, oracle=SPOT_ORACLE))
-    tell(chain, DRIFT_V2.state_address, state_bytes())
+    tell(chain, own.perp_at(0), own.perp(0))
+    tell(chain, own.spot_at(1), own.spot(1, oracle=SPOT_ORACLE))
+    tell(chain, own.profile.state_address, own.state())
     for oracle in (ORACLE, SPOT_ORACLE):
-        tell(chain, oracle, lazer(100 * 10**8, 10**5, slot=99))
+        tell(chain, oracle, own.lazer(100 * 10**8, 10**5, slot=99))
     chain.status.note_slot(100)
     chain.status.state, chain.status.reason = "live", ""
     health = Health()
@@ -103,8 +102,8 @@ async def test_nats_is_down(health: Health) -> None:
     assert reasons(health) == {"NATS down"}
 
 
-async def test_the_oracle_is_older_than_the_program_allows(health: Health, chain: Chain) -> None:
-    oldest = DRIFT_V2.state.read(state_bytes()).slots_before_stale_for_margin
+async def test_the_oracle_is_older_than_the_program_allows(health: Health, chain: Chain, own: ProgramAccounts) -> None:
+    oldest = own.profile.state.read(own.state()).slots_before_stale_for_margin
     chain.status.note_slot(99 + oldest)
     assert faults(health) == {}
     chain.status.note_slot(100 + oldest)
@@ -117,16 +116,18 @@ async def test_an_oracle_that_is_gone(health: Health, chain: Chain) -> None:
     assert faults(health) == {"SOL-PERP": {"oracle stale"}}
 
 
-async def test_nobody_waits_for_the_oracle_of_a_market_that_ended(health: Health, chain: Chain) -> None:
+async def test_nobody_waits_for_the_oracle_of_a_market_that_ended(
+    health: Health, chain: Chain, own: ProgramAccounts
+) -> None:
     for number, status in enumerate(("Settlement", "Delisted")):
-        tell(chain, PERP, perp_bytes(0, status=status), slot=101 + number)
+        tell(chain, own.perp_at(0), own.perp(0, status=status), slot=101 + number)
         assert chain.store.perp_markets[0].status == status
         chain.store.apply(AccountUpdate(ORACLE, "", 101 + number, None, NOW * 10**9))
         assert faults(health) == {}
 
 
-async def test_an_account_that_was_refused(health: Health, chain: Chain) -> None:
-    tell(chain, PERP, perp_bytes(0), slot=101, owner=pubkey(1))
+async def test_an_account_that_was_refused(health: Health, chain: Chain, own: ProgramAccounts) -> None:
+    tell(chain, own.perp_at(0), own.perp(0), slot=101, owner=pubkey(1))
     assert faults(health) == {"SOL-PERP": {"account stale"}}
 
 

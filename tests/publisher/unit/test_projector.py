@@ -8,14 +8,12 @@ import pytest
 
 from drift_publisher.bus import Bus
 from drift_publisher.lanes import Message
-from drift_publisher.profiles.drift_v2 import DRIFT_V2
 from drift_publisher.projector import Projector
-from drift_publisher.source import AccountUpdate
 from drift_publisher.store import AccountStore, MarketKey, Touched
 from drift_schemas import REASSERTION_HEADER, MarketDataEvent, PriceEvent, Topology, decode_event
 
-from .accounts import NOW, perp_bytes, pubkey, spot_bytes, state_bytes
-from .oracle_bytes import lazer
+from .accounts import NOW, pubkey
+from .program_accounts import ProgramAccounts
 
 ORACLE, SPOT_ORACLE = pubkey(7), pubkey(9)
 SOL_PERP, SOL = MarketKey("perp", 0), MarketKey("spot", 1)
@@ -39,24 +37,25 @@ class _Outbox:
 class _Scene:
     """A perp and a spot market, each with its oracle, and a projector that has published them."""
 
-    def __init__(self) -> None:
-        self.store = AccountStore(DRIFT_V2)
+    def __init__(self, own: ProgramAccounts) -> None:
+        self.accounts = own
+        self.store = AccountStore(own.profile)
         self.outbox = _Outbox()
         self.monotonic = 0.0
         self.projector = Projector(
             self.store, cast(Bus, self.outbox), Topology(), cluster="simulated", epoch=3, chain_slot=lambda: 100,
             clock=lambda: self.monotonic, wall_ns=lambda: 7 * SECOND,
         )  # fmt: skip
-        self.apply(DRIFT_V2.perp_market_address(0), perp_bytes(0))
-        self.apply(DRIFT_V2.spot_market_address(1), spot_bytes(1, oracle=SPOT_ORACLE))
-        self.apply(DRIFT_V2.state_address, state_bytes())
+        self.apply(own.profile.perp_market_address(0), own.perp(0))
+        self.apply(own.profile.spot_market_address(1), own.spot(1, oracle=SPOT_ORACLE))
+        self.apply(own.profile.state_address, own.state())
         for oracle in (ORACLE, SPOT_ORACLE):
-            self.apply(oracle, lazer(100 * 10**8, 10**5, slot=99))
+            self.apply(oracle, own.lazer(100 * 10**8, 10**5, slot=99))
         self.projector.publish_all()
         self.first = self.outbox.take()
 
     def apply(self, address: str, data: bytes, *, slot: int = 100, received_ns: int = NOW * SECOND) -> Touched:
-        return self.store.apply(AccountUpdate(address, DRIFT_V2.program_id, slot, data, received_ns))
+        return self.store.apply(self.accounts.update(address, data, slot, received_ns=received_ns))
 
     def tell(self, address: str, data: bytes, **more: Any) -> list[Message]:
         """What an update makes."""
@@ -65,8 +64,8 @@ class _Scene:
 
 
 @pytest.fixture
-def scene() -> _Scene:
-    return _Scene()
+def scene(own: ProgramAccounts) -> _Scene:
+    return _Scene(own)
 
 
 def kinds(messages: list[Message]) -> list[str]:
@@ -77,18 +76,18 @@ def event(message: Message) -> MarketDataEvent:
     return decode_event(cast(Any, message.subject.split(".")[2]), message.payload, message.headers)
 
 
-def test_every_kind_of_every_market_is_published_first(scene: _Scene) -> None:
+def test_every_kind_of_every_market_is_published_first(scene: _Scene, own: ProgramAccounts) -> None:
     assert {message.subject for message in scene.first} == {
         "in.drift.price.SOL-PERP", "in.drift.funding.SOL-PERP", "in.drift.market.SOL-PERP",
         "in.drift.price.SOL", "in.drift.spot.SOL",
     }  # fmt: skip
     perp_price = event(scene.first[0])
-    assert (perp_price.program, perp_price.cluster, perp_price.epoch) == ("drift-v2", "simulated", 3)
+    assert (perp_price.program, perp_price.cluster, perp_price.epoch) == (own.profile.name, "simulated", 3)
     assert (perp_price.market, perp_price.market_type, perp_price.market_index) == ("SOL-PERP", "perp", 0)
 
 
-def test_an_oracle_that_changes_moves_the_price_of_its_market_alone(scene: _Scene) -> None:
-    messages = scene.tell(ORACLE, lazer(101 * 10**8, 10**5, slot=101), slot=102, received_ns=(NOW + 1) * SECOND)
+def test_an_oracle_that_changes_moves_the_price_of_its_market_alone(scene: _Scene, own: ProgramAccounts) -> None:
+    messages = scene.tell(ORACLE, own.lazer(101 * 10**8, 10**5, slot=101), slot=102, received_ns=(NOW + 1) * SECOND)
     assert [message.subject for message in messages] == ["in.drift.price.SOL-PERP"]
     price = event(messages[0])
     assert isinstance(price, PriceEvent)
@@ -96,27 +95,31 @@ def test_an_oracle_that_changes_moves_the_price_of_its_market_alone(scene: _Scen
     assert (price.slot, price.observed_at_ns, price.published_at_ns) == (102, (NOW + 1) * SECOND, 7 * SECOND)
 
 
-def test_the_formulas_now_is_the_whole_second_in_which_the_notification_arrived(scene: _Scene) -> None:
-    moved = lazer(101 * 10**8, 10**5, slot=101)
+def test_the_formulas_now_is_the_whole_second_in_which_the_notification_arrived(
+    scene: _Scene, own: ProgramAccounts
+) -> None:
+    moved = own.lazer(101 * 10**8, 10**5, slot=101)
     later = NOW + 40
     messages = scene.tell(ORACLE, moved, slot=102, received_ns=later * SECOND + 999_999_999)
     market = scene.store.perp_markets[0]
     price = event(messages[0])
     assert isinstance(price, PriceEvent)
-    assert (price.bid_price, price.ask_price) == DRIFT_V2.rules.quote(market, scene.store.oracle(market), later)  # type: ignore[arg-type]
+    assert (price.bid_price, price.ask_price) == own.profile.rules.quote(market, scene.store.oracle(market), later)
 
 
-def test_a_market_that_changes_tells_of_the_kinds_that_changed_only(scene: _Scene) -> None:
-    address = DRIFT_V2.perp_market_address(0)
-    assert kinds(scene.tell(address, perp_bytes(0, number_of_users=9))) == ["market"]
-    assert kinds(scene.tell(address, perp_bytes(0, number_of_users=9, last_funding_rate=1))) == ["funding"]
-    assert kinds(scene.tell(DRIFT_V2.spot_market_address(1), spot_bytes(1, oracle=SPOT_ORACLE, decimals=8))) == ["spot"]
+def test_a_market_that_changes_tells_of_the_kinds_that_changed_only(scene: _Scene, own: ProgramAccounts) -> None:
+    address = own.profile.perp_market_address(0)
+    assert kinds(scene.tell(address, own.perp(0, number_of_users=9))) == ["market"]
+    assert kinds(scene.tell(address, own.perp(0, number_of_users=9, last_funding_rate=1))) == ["funding"]
+    assert kinds(scene.tell(own.profile.spot_market_address(1), own.spot(1, oracle=SPOT_ORACLE, decimals=8))) == [
+        "spot"
+    ]
 
 
-def test_each_of_several_changes_is_an_event_of_its_own(scene: _Scene) -> None:
+def test_each_of_several_changes_is_an_event_of_its_own(scene: _Scene, own: ProgramAccounts) -> None:
     prices = []
     for price in (101, 102, 101):
-        prices += scene.tell(ORACLE, lazer(price * 10**8, 10**5, slot=101), slot=102)
+        prices += scene.tell(ORACLE, own.lazer(price * 10**8, 10**5, slot=101), slot=102)
     assert [cast(PriceEvent, event(message)).oracle_price for message in prices] == [
         101_000_000, 102_000_000, 101_000_000,
     ]  # fmt: skip
@@ -135,17 +138,17 @@ def test_what_does_not_change_is_confirmed_once_it_is_due(scene: _Scene) -> None
     assert all(REASSERTION_HEADER in message.headers for message in confirmed)
 
 
-def test_a_market_that_is_renamed_goes_on_under_its_new_name(scene: _Scene) -> None:
-    messages = scene.tell(DRIFT_V2.perp_market_address(0), perp_bytes(0, "WSOL-PERP"))
+def test_a_market_that_is_renamed_goes_on_under_its_new_name(scene: _Scene, own: ProgramAccounts) -> None:
+    messages = scene.tell(own.profile.perp_market_address(0), own.perp(0, "WSOL-PERP"))
     assert [message.subject for message in messages] == [
         f"in.drift.{kind}.WSOL-PERP" for kind in ("price", "funding", "market")
     ]
     assert {event(message).market for message in messages} == {"WSOL-PERP"}
 
 
-def test_a_market_without_a_name_is_refused_once_and_the_others_go_on(scene: _Scene) -> None:
-    nameless = DRIFT_V2.perp_market_address(1)
+def test_a_market_without_a_name_is_refused_once_and_the_others_go_on(scene: _Scene, own: ProgramAccounts) -> None:
+    nameless = own.profile.perp_market_address(1)
     for rate in (1, 2):
-        assert scene.tell(nameless, perp_bytes(1, "", oracle=ORACLE, last_funding_rate=rate)) == []
+        assert scene.tell(nameless, own.perp(1, "", oracle=ORACLE, last_funding_rate=rate)) == []
     assert scene.store.refused["market name"] == 1
-    assert scene.tell(DRIFT_V2.perp_market_address(0), perp_bytes(0, number_of_users=9))
+    assert scene.tell(own.profile.perp_market_address(0), own.perp(0, number_of_users=9))
