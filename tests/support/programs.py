@@ -28,9 +28,9 @@ def spot_beside(cluster: Cluster, perp: str) -> SpotMarket:
 
 
 def with_an_oracle_of_its_own(cluster: Cluster) -> PerpMarket:
-    """A perp market whose oracle no other market reads."""
+    """The last perp market whose oracle no other market reads."""
     oracles = Counter(market.oracle for market in cluster.markets)
-    return next(market for market in cluster.perp_markets if oracles[market.oracle] == 1)
+    return next(market for market in reversed(cluster.perp_markets) if oracles[market.oracle] == 1)
 
 
 def two_sources_on_one_oracle(cluster: Cluster) -> tuple[PerpMarket, SpotMarket]:

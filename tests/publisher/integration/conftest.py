@@ -14,7 +14,7 @@ _FEW = 5
 
 @pytest.fixture
 async def sim(program: str) -> AsyncIterator[Simulator]:
-    """A living cluster of few markets: 200 account updates a second, seed 7."""
+    """A living cluster of few markets: 200 account updates and 20 slots a second."""
     async with Simulator(_config(program, perp_markets=_FEW, spot_markets=_FEW)) as simulator:
         yield simulator
 
@@ -35,5 +35,10 @@ async def whole_sim(program: str) -> AsyncIterator[Simulator]:
 
 def _config(program: str, *, perp_markets: int | None = None, spot_markets: int | None = None) -> SimulatorConfig:
     return SimulatorConfig(
-        program=program, seed=7, updates_per_second=200.0, perp_markets=perp_markets, spot_markets=spot_markets
+        program=program,
+        updates_per_second=200.0,
+        # Shorter than any pause between two sockets, so that what changed meanwhile is of a slot of its own.
+        slot_interval_s=0.05,
+        perp_markets=perp_markets,
+        spot_markets=spot_markets,
     )

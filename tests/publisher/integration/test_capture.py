@@ -44,9 +44,11 @@ PATIENCE_S = 60.0
 
 
 @pytest.fixture
-async def small() -> AsyncIterator[Simulator]:
+async def small(program: str) -> AsyncIterator[Simulator]:
     """A cluster so small that every oracle moves many times a second; it stands still until it is let go."""
-    config = SimulatorConfig(updates_per_second=100, perp_markets=3, spot_markets=2, slot_interval_s=0.2)
+    config = SimulatorConfig(
+        program=program, updates_per_second=100, perp_markets=3, spot_markets=2, slot_interval_s=0.2
+    )
     async with Simulator(config) as simulator:
         simulator.pause_walk()
         yield simulator
@@ -157,7 +159,9 @@ async def test_it_holds_every_write_of_the_node(small: Simulator, tmp_path: Path
     assert slots == list(range(slots[0], slots[-1] + 1))
     assert reader.header.cluster == "simulated"
     assert reader.header.genesis == "62bsvVUX3hLFJxRQB5A1sua6N58qxZZSpXkNEHj7xL68"
-    assert any("program dRifty" in line for line in reader.header.subscriptions)
+    program = small.cluster.program
+    assert (reader.header.program, reader.header.program_id) == (program.name, str(program.program_id))
+    assert any(f"program {program.program_id}" in line for line in reader.header.subscriptions)
 
 
 async def test_its_file_holds_no_url(small: Simulator, tmp_path: Path) -> None:

@@ -67,11 +67,12 @@ async def test_a_frozen_leader_that_goes_on_later(sim: Simulator, nats_server: L
 
 async def test_a_leader_cut_off_from_nats(sim: Simulator, nats_server: LocalNatsServer) -> None:
     """First packets are lost, and what was held back arrives late; then connections are reset."""
+    names = [market.name for market in sim.cluster.perp_markets]
     async with scene(sim, nats_server, WARM, WARM) as stage:
         _, former = await overcome(stage, lambda leader: leader.nats.hold(), ("SOL-PERP", "BTC-PERP"))
         former.mend()
         await wait_until(lambda: stage.stands_by(former), PATIENCE_S, "the old leader stands by")
-        _, former = await overcome(stage, lambda leader: leader.nats.cut(), ("ETH-PERP", "JUP-PERP"))
+        _, former = await overcome(stage, lambda leader: leader.nats.cut(), (names[2], names[3]))
         former.mend()
         await wait_until(lambda: stage.stands_by(former), PATIENCE_S, "the old leader stands by again")
         assert clean(await stage.verdict())

@@ -11,7 +11,6 @@ import pytest
 
 from drift_bus.nats_server import LocalNatsServer
 from drift_publisher import Publisher
-from drift_publisher.profiles import DRIFT_V2
 from drift_publisher.vitals import serving_vitals
 from drift_simulator import Fault, Simulator
 from tests.support.publishing import chain_of, running_publisher
@@ -88,7 +87,7 @@ async def test_one_market_among_many(sim: Simulator, nats_server: LocalNatsServe
         sim.faults.clear()
         await port.wait_ready()
 
-        sim.faults.inject(Fault(kind="short_account", pubkey=DRIFT_V2.perp_market_address(0)))
+        sim.faults.inject(Fault(kind="short_account", pubkey=market.pubkey))
         await wait_until(lambda: port.says("account stale", market.name), PATIENCE_S)
         await wait_until(lambda: port.says("not stored", market.name), PATIENCE_S)
         status, body = await port.readiness()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 
 import nats
 import pytest
@@ -15,13 +16,14 @@ from prometheus_client import CollectorRegistry, generate_latest
 from drift_bus.nats_server import LocalNatsServer
 from drift_publisher import Publisher, PublisherError, PublisherSettings
 from drift_publisher.metrics import PublisherCollector
-from drift_publisher.profiles import DRIFT_V2
 from drift_simulator import Fault, FaultKind, Simulator
 from drift_simulator.faults import ACCOUNT_FAULTS
 from tests.support.publishing import running_publisher
 from tests.support.wait import wait_until
 
 CANARY = "CANARY0123456789"
+FIRST_MARKET = "the first market"
+"""Stands for an address that each program has of its own."""
 FAULTS = [
     Fault(kind="http_429", retry_after_s=1, duration_s=2),
     Fault(kind="http_html_429", duration_s=2),
@@ -37,10 +39,10 @@ FAULTS = [
     Fault(kind="slot_stuck", duration_s=3),
     Fault(kind="slot_backwards", duration_s=3),
     Fault(kind="slot_from_the_future", slots=10**9, duration_s=2),
-    Fault(kind="deaf_subscription", pubkey=DRIFT_V2.perp_market_address(0), duration_s=1),
+    Fault(kind="deaf_subscription", pubkey=FIRST_MARKET, duration_s=1),
     Fault(kind="reorder_confirmations", duration_s=2),
     Fault(kind="refuse_get_program_accounts", duration_s=2),
-    *(Fault(kind=kind, pubkey=DRIFT_V2.perp_market_address(0), duration_s=2) for kind in sorted(ACCOUNT_FAULTS)),
+    *(Fault(kind=kind, pubkey=FIRST_MARKET, duration_s=2) for kind in sorted(ACCOUNT_FAULTS)),
 ]
 
 
@@ -81,7 +83,8 @@ async def test_no_fault_brings_the_key_to_light(
         assert publisher.bus is not None
         status = publisher.chain.status
         await wait_until(lambda: status.state == "live")
-        sim.faults.inject(fault)
+        address = str(sim.cluster.perp_markets[0].pubkey) if fault.pubkey == FIRST_MARKET else fault.pubkey
+        sim.faults.inject(replace(fault, pubkey=address))
         sim.faults.inject(Fault(kind="close_after_messages", messages=1, count=1))
         await wait_until(lambda: status.reconnects > 0)
         await wait_until(lambda: status.state == "live", 60)
