@@ -96,6 +96,11 @@ class Board:
         return time.monotonic() - self.started
 
     @property
+    def program(self) -> str:
+        """The on-chain program that the heartbeats name; empty before the first of them."""
+        return "" if self.status is None else self.status.program
+
+    @property
     def live_now(self) -> list[Row]:
         """Rows with a usable price."""
         return [row for row in (*self.perps, *self.spots) if row.is_live]

@@ -46,6 +46,7 @@ def capture(
     settings = CommandSettings.load(**flags)
     if not settings.has_endpoint:
         raise UsageProblem(NO_RPC_URL.replace("'drift-bus up --demo'", "'drift-bus simulate'"))
+    settings.check_program()
 
     async def run(stop: asyncio.Event) -> int:
         from drift_publisher import PublisherError
@@ -138,8 +139,8 @@ async def _tell_progress(chain: Chain, begun: Capture, capturing: asyncio.Task[C
 def _begun(chain: Chain, begun: Capture) -> str:
     markets = len(chain.store.market_names())
     return (
-        f"capturing {markets} markets of {chain.cluster_name} from {chain.pool.current.name} "
-        f"into {begun.file.path}; Ctrl-C ends it"
+        f"capturing {markets} markets of {chain.profile.name} on {chain.cluster_name} "
+        f"from {chain.pool.current.name} into {begun.file.path}; Ctrl-C ends it"
     )
 
 

@@ -36,6 +36,7 @@ def publish(*, flags: Mapping[str, str | None], until_stdin_closes: bool) -> int
     settings = CommandSettings.load(**flags)
     if not settings.has_endpoint:
         raise UsageProblem(NO_RPC_URL)
+    settings.check_program()
     configure_logs(level=settings.log_level, log_format=settings.log_format)
 
     async def run(stop: asyncio.Event) -> int:

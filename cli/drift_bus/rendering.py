@@ -109,6 +109,7 @@ def _figures(event: Event, now_ns: int) -> list[tuple[str, str]]:
 def _status_figures(event: StatusEvent) -> list[tuple[str, str]]:
     reason = f": {event.reason}" if event.reason else ""
     return [
+        (event.program, "bold"),
         (f"{event.source_state}{reason}", state_style(event.source_state)),
         (f"slot {event.slot:,}", ""),
         (f"epoch {event.epoch}", ""),

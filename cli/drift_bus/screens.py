@@ -102,7 +102,7 @@ def _line(board: Board, about: Surroundings) -> str:
     status = board.status
     state = status.source_state if status else "no heartbeat yet"
     reason = f" ({status.reason})" if status and status.reason else ""
-    label = "SIMULATED  " if about.simulated else ""
+    label = ("SIMULATED  " if about.simulated else "") + (f"{board.program}  " if board.program else "")
     line = f"{board.elapsed_s:5.1f} s  {label}{state}{reason}  {len(board.live_now)} markets live"
     if status is not None:
         line += f"  slot {status.slot}  epoch {status.epoch}"

@@ -93,6 +93,20 @@ class CommandSettings(NatsSettings, BaseSettings):
         except InvalidPrefix as error:
             raise UsageProblem(f"{_origin('subject_prefix')}: {error}") from None
 
+    def check_program(self) -> None:
+        """Refuses a program that nobody can follow, before anything is started for it.
+
+        Raises:
+            UsageProblem: there is no such program; the text lists those that there are.
+        """
+        if self.program is None:
+            return
+        from drift_publisher.profiles import AUTO, PROFILES
+
+        if self.program not in {*PROFILES, AUTO}:
+            choice = f"{', '.join(PROFILES)} or {AUTO}"
+            raise UsageProblem(f"{_origin('program')}: no program {self.program!r}: choose {choice}")
+
     @property
     def has_endpoint(self) -> bool:
         """A Solana RPC is named."""

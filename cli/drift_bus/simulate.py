@@ -125,13 +125,14 @@ def serve_capture(
 def _tell_capture(node: CaptureReplay, *, as_json: bool) -> None:
     header = node.header
     if as_json:
-        urls = {"http_url": node.http_url, "ws_url": node.ws_url, "cluster": "simulated"}
+        urls = {"http_url": node.http_url, "ws_url": node.ws_url, "cluster": "simulated", "program": header.program}
         _say(json.dumps({**urls, "capture": str(node.reader.path), "captured_cluster": header.cluster}))
         return
     begun = datetime.fromtimestamp(header.started_at_ns / 1e9, UTC)
-    _say(f"A Solana node on which a capture of {header.cluster} of {begun:%Y-%m-%d %H:%M:%S} UTC happens again.")
+    what = f"a capture of {header.program} on {header.cluster}"
+    _say(f"A Solana node on which {what} of {begun:%Y-%m-%d %H:%M:%S} UTC happens again.")
     _say("Whatever it was, its cluster is now called simulated. Time starts with the first client. Ctrl-C ends it.")
-    _tell_addresses(node.http_url, node.ws_url)
+    _tell_addresses(node.http_url, node.ws_url, header.program)
 
 
 async def _tell_position(node: CaptureReplay, *, as_json: bool) -> None:
@@ -164,13 +165,16 @@ def _tell_urls(simulator: Simulator, *, as_json: bool) -> None:
         _say(json.dumps({"http_url": http_url, "ws_url": ws_url, "cluster": "simulated", "program": program.name}))
         return
     _say(f"A simulated Solana node with {program.title} accounts. Its data is invented. Ctrl-C ends it.")
-    _tell_addresses(http_url, ws_url)
+    _tell_addresses(http_url, ws_url, program.name)
 
 
-def _tell_addresses(http_url: str, ws_url: str) -> None:
+def _tell_addresses(http_url: str, ws_url: str, program: str) -> None:
+    from drift_simulator import SimulatorConfig
+
+    chosen = "" if program == SimulatorConfig.program else f" --program {program}"
     _say(f"  HTTP       {http_url}")
     _say(f"  WebSocket  {ws_url}")
-    _say(f"  Use it     drift-bus up --rpc-url {http_url} --ws-url {ws_url} --cluster simulated")
+    _say(f"  Use it     drift-bus up --rpc-url {http_url} --ws-url {ws_url} --cluster simulated{chosen}")
 
 
 def _tell_counters(counters: Counters, *, as_json: bool) -> None:

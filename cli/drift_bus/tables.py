@@ -27,10 +27,12 @@ def snapshot_table(
     ``as_of_s``, in seconds since the epoch, is the moment that the table shows; then the rows hold a sequence of the
     stream where else a revision is.
     """
+    programs = " and ".join(sorted({event.program for event, _, _ in rows}))
     simulated = "  SIMULATED" if any(event.cluster == "simulated" for event, _, _ in rows) else ""
     title = Text.assemble(
         (kind, "bold"),
-        f"  {len(rows)} market{'' if len(rows) == 1 else 's'}, each confirmed within {bucket_ttl_s(kind)} s",
+        f"  {len(rows)} market{'' if len(rows) == 1 else 's'} of {programs}, "
+        f"each confirmed within {bucket_ttl_s(kind)} s",
         (simulated, "bold yellow"),
     )
     table = Table(title=title, title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False)

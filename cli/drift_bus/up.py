@@ -42,6 +42,7 @@ def up(*, demo: bool, seconds: float | None, flags: Mapping[str, str | None]) ->
         raise UsageProblem("--demo brings its own chain: leave out --rpc-url and --ws-url")
     if not demo and not settings.has_endpoint:
         raise UsageProblem(NO_RPC_URL)
+    settings.check_program()
     # A demo must not write invented data to a server that some .env file names.
     nats_given = bool(flags.get("nats_url")) or (not demo and "nats_url" in settings.model_fields_set)
     return run_until_stopped(_Run(settings, demo=demo, nats_given=nats_given, seconds=seconds))
@@ -112,7 +113,7 @@ class _Run:
                 )
                 first = await simulator.first_line(_CHILD_READY_S)
                 urls = json.loads(first)
-                told.append(f" at {urls['http_url']}")
+                told.append(f" of {urls['program']} at {urls['http_url']}")
             rpc_url, ws_url = urls["http_url"], urls["ws_url"]
             children.append(simulator)
         environment = {

@@ -68,6 +68,8 @@ def frame(board: Board, about: Surroundings, *, width: int, height: int) -> Rend
 def _headline(board: Board, about: Surroundings, width: int) -> list[Text]:
     status, elapsed = board.status, formats.clock(max(1.0, board.elapsed_s))
     line = Text.assemble((" drift-bus ", "bold reverse"), "  ", no_wrap=True, overflow="ellipsis")
+    if board.program:
+        line.append(board.program, "bold").append("  ")
     line.append_text(_source(board)).append("  ")
     if about.simulated:
         line.append(" SIMULATED ", "bold black on yellow").append("  ")

@@ -14,6 +14,7 @@ import pytest
 from drift_bus.nats_server import LocalNatsServer
 from drift_publisher.capture import open_capture
 from drift_schemas.capture import CapturedAccount
+from drift_simulator.programs import program_named
 from tests.cli.support import drift_bus, started
 from tests.support.captures import steps_of_a_cluster, write_capture
 from tests.support.wait import wait_until
@@ -29,30 +30,37 @@ async def node(*arguments: str) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def chain() -> AsyncIterator[str]:
-    """The HTTP URL of a small simulated chain."""
+    """The HTTP URL of a small simulated chain, of Drift: how a file ends has nothing to do with what is in it."""
     async with node("--perp-markets", "3") as url:
         yield url
 
 
-async def test_it_captures_for_some_seconds_and_tells_what(chain: str, tmp_path: Path) -> None:
+@pytest.fixture
+async def either_chain(program: str) -> AsyncIterator[str]:
+    """The same of each program, for tests of what is in it."""
+    async with node("--perp-markets", "3", "--program", program) as url:
+        yield url
+
+
+async def test_it_captures_for_some_seconds_and_tells_what(either_chain: str, program: str, tmp_path: Path) -> None:
     done = await drift_bus(
-        *("capture", "-o", "a.capture.zst", "--seconds", "4", "--json"), cwd=tmp_path, DRIFT_BUS_RPC_URL=chain
+        *("capture", "-o", "a.capture.zst", "--seconds", "4", "--json"), cwd=tmp_path, DRIFT_BUS_RPC_URL=either_chain
     )
     assert done.status == 0, done.stderr
     [told] = done.objects
     assert told["accounts"] > 0
     assert told["bytes"] == (tmp_path / "a.capture.zst").stat().st_size
     assert [path.name for path in tmp_path.iterdir()] == ["a.capture.zst"]
-    assert "markets of simulated from http://127.0.0.1" in done.stderr
+    assert f"markets of {program} on simulated from http://127.0.0.1" in done.stderr
     assert "Ctrl-C ends it" in done.stderr
 
     [found] = (await drift_bus("capture", "info", "a.capture.zst", "--json", cwd=tmp_path)).objects
     assert found["cut_short"] is None
     assert (found["accounts"], found["slots"]) == (told["accounts"], told["slots"])
-    assert found["cluster"] == "simulated"
+    assert (found["program"], found["cluster"]) == (program, "simulated")
     assert found["by_kind"].keys() == {"PerpMarket", "SpotMarket", "State", "oracle or other"}
     text = (await drift_bus("capture", "info", "a.capture.zst", cwd=tmp_path)).stdout
-    assert "drift-v2 of simulated" in text
+    assert f"{program} of simulated" in text
     assert "PerpMarket" in text
 
 
@@ -149,16 +157,19 @@ async def test_damage_is_named(tmp_path: Path) -> None:
     assert "b.zst: this is no capture" in done.complaint
 
 
-async def test_a_capture_is_served_to_its_end_and_the_node_ends(tmp_path: Path) -> None:
+async def test_a_capture_is_served_to_its_end_and_the_node_ends(program: str, tmp_path: Path) -> None:
     """capture → simulate --capture → capture: the notifications are the same."""
-    first = write_capture(tmp_path / "a.zst", steps_of_a_cluster(40))
+    address = str(program_named(program).program_id)
+    steps = steps_of_a_cluster(40, program=program)
+    first = write_capture(tmp_path / "a.zst", steps, program=program, program_id=address)
     async with started(
         *("simulate", "--capture", "a.zst", "--port", "0", "--json", "--speed", "2", "--exit-at-end"), cwd=tmp_path
     ) as simulator:
         assert simulator.stdout is not None
         about = json.loads(await simulator.stdout.readline())
         assert (about["cluster"], about["captured_cluster"]) == ("simulated", "mainnet-beta")
-        arguments = ("capture", "-o", "b.zst", "--rpc-url", about["http_url"])
+        assert about["program"] == program
+        arguments = ("capture", "-o", "b.zst", "--rpc-url", about["http_url"], "--program", program)
         async with started(*arguments, cwd=tmp_path) as capture, asyncio.timeout(120):
             assert await simulator.wait() == 0
             events = [json.loads(line) for line in (await simulator.stdout.read()).splitlines()]
@@ -178,15 +189,17 @@ async def test_a_capture_is_served_to_its_end_and_the_node_ends(tmp_path: Path) 
     assert told[1] == told[0]
 
 
-async def test_publish_captures_beside_its_work(chain: str, nats_server: LocalNatsServer, tmp_path: Path) -> None:
-    arguments = ("publish", "--rpc-url", chain, "--nats-url", nats_server.url, "--capture", "p.zst")
+async def test_publish_captures_beside_its_work(
+    either_chain: str, program: str, nats_server: LocalNatsServer, tmp_path: Path
+) -> None:
+    arguments = ("publish", "--rpc-url", either_chain, "--nats-url", nats_server.url, "--capture", "p.zst")
     async with started(*arguments, cwd=tmp_path) as publisher, asyncio.timeout(120):
         await wait_until((tmp_path / "p.zst.part").exists)
         seen = await drift_bus("watch", "price", "--json", "--count", "5", "--nats-url", nats_server.url)
         await wait_until(lambda: (tmp_path / "p.zst.part").stat().st_size > 20_000)
         publisher.send_signal(signal.SIGINT)
         assert await publisher.wait() == 0
-    assert {one["cluster"] for one in seen.objects} == {"simulated"}
+    assert {(one["program"], one["cluster"]) for one in seen.objects} == {(program, "simulated")}
     reader = open_capture(tmp_path / "p.zst")
     records = list(reader.records())
     assert reader.cut_short is None

@@ -43,6 +43,15 @@ WRONG = {
     "subject of another prefix": (("watch", "orders.new"), "not under the prefix 'drift'"),
     "no RPC URL to publish from": (("publish",), "DRIFT_BUS_RPC_URL"),
     "no RPC URL to bring up": (("up",), "up --demo"),
+    "no such program to publish": (
+        ("publish", "--rpc-url", "https://rpc.example.com", "--program", "velocity"),
+        "no program 'velocity': choose drift-v2, velocity-v1 or auto",
+    ),
+    "no such program to bring up": (("up", "--demo", "--program", "drift"), "--program (DRIFT_BUS_PROGRAM)"),
+    "no such program to capture": (
+        ("capture", "-o", "a.zst", "--rpc-url", "https://rpc.example.com", "--program", "V1"),
+        "no program 'V1'",
+    ),
     "two chains": (("up", "--demo", "--rpc-url", "https://rpc.example.com"), "leave out --rpc-url"),
 }
 

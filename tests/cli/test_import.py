@@ -8,7 +8,9 @@ import msgpack
 
 from drift_bus.nats_server import LocalNatsServer
 from drift_publisher.capture import open_capture, project_capture
+from drift_simulator.programs import program_named
 from tests.cli.support import Bus, drift_bus, funding, price
+from tests.support.captures import steps_of_a_cluster, write_capture
 
 CAPTURES = Path(__file__).parents[1] / "publisher" / "captures"
 
@@ -64,3 +66,19 @@ async def test_a_capture_becomes_a_stream(nats_server: LocalNatsServer, tmp_path
     assert [one["published_at_ns"] for one in back.objects] == [
         msgpack.unpackb(message.payload, strict_map_key=False)["published_at_ns"] for message in wanted
     ]
+
+
+async def test_a_capture_of_either_program_becomes_a_stream(
+    nats_server: LocalNatsServer, program: str, tmp_path: Path
+) -> None:
+    """The program is the capture's own: nobody names it."""
+    steps, address = steps_of_a_cluster(24, program=program), str(program_named(program).program_id)
+    path = write_capture(tmp_path / "a.zst", steps, program=program, program_id=address)
+    wanted = list(project_capture((reader := open_capture(path)).records(), reader.header, epoch=1))
+
+    done = await drift_bus("import", str(path), "--nats-url", nats_server.url, "--json")
+    back = await drift_bus("replay", "--nats-url", nats_server.url, "--json")
+
+    assert (done.status, done.objects[0]["rows"]) == (0, len(wanted)), done.stderr
+    assert {one["program"] for one in back.objects} == {program}
+    assert len(back.objects) == len(wanted) > len({one["subject"] for one in back.objects}) == 3 * 3 + 2 * 2

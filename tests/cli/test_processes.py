@@ -20,9 +20,9 @@ from tests.support.wait import wait_until
 
 
 @asynccontextmanager
-async def simulated_chain() -> AsyncIterator[str]:
+async def simulated_chain(*arguments: str) -> AsyncIterator[str]:
     """The HTTP URL of a running ``drift-bus simulate``."""
-    async with started("simulate", "--port", "0", "--json") as process:
+    async with started("simulate", "--port", "0", "--json", *arguments) as process:
         assert process.stdout is not None
         yield json.loads(await process.stdout.readline())["http_url"]
 
@@ -48,9 +48,9 @@ async def test_a_taken_port_is_told() -> None:
     assert "--port" in done.complaint
 
 
-async def test_publish_feeds_the_bus_and_ends_on_ctrl_c(nats_server: LocalNatsServer) -> None:
-    async with simulated_chain() as rpc_url:
-        arguments = ("publish", "--markets", "SOL-PERP,BTC-PERP", "--log-format", "json")
+async def test_publish_feeds_the_bus_and_ends_on_ctrl_c(nats_server: LocalNatsServer, program: str) -> None:
+    async with simulated_chain("--program", program) as rpc_url:
+        arguments = ("publish", "--program", program, "--markets", "SOL-PERP,BTC-PERP", "--log-format", "json")
         publisher = started(*arguments, DRIFT_BUS_RPC_URL=rpc_url, DRIFT_BUS_NATS_URL=nats_server.url)
         async with publisher as process, asyncio.timeout(150):
             seen = await drift_bus("watch", "price", "--json", "--count", "20", "--nats-url", nats_server.url)
@@ -60,7 +60,7 @@ async def test_publish_feeds_the_bus_and_ends_on_ctrl_c(nats_server: LocalNatsSe
             logs = [json.loads(line) for line in (await process.stderr.read()).splitlines()]
 
     assert {one["market"] for one in seen.objects} == {"SOL-PERP", "BTC-PERP"}
-    assert {one["cluster"] for one in seen.objects} == {"simulated"}
+    assert {(one["program"], one["cluster"]) for one in seen.objects} == {(program, "simulated")}
     assert not [one for one in logs if one["level"] in ("warning", "error")]
 
 
@@ -99,20 +99,24 @@ async def test_publish_tells_an_unknown_market(nats_server: LocalNatsServer) -> 
     assert "Traceback" not in done.stderr
 
 
-async def test_up_demo_shows_live_data_and_ends_by_itself(tmp_path: Path) -> None:
-    done = await drift_bus("up", "--demo", "--seconds", "8", cwd=tmp_path)
+async def test_up_demo_shows_live_data_and_ends_by_itself(program: str, tmp_path: Path) -> None:
+    done = await drift_bus("up", "--demo", "--program", program, "--seconds", "8", cwd=tmp_path)
 
     assert done.status == 0, done.stderr
     *lines, summary = done.stdout.splitlines()
     markets, _, rest = summary.partition(" markets had live data")
-    assert int(markets) >= 12
+    assert int(markets) >= 10
     assert "first after" in rest
     assert "SOL-PERP" in rest
-    assert any("SIMULATED  live" in line and "slot" in line for line in lines)
+    assert any(line.startswith(f"simulated chain of {program} at http://127.0.0.1:") for line in lines)
+    assert any(f"SIMULATED  {program}  live" in line and "slot" in line for line in lines)
 
 
-async def test_up_against_a_given_endpoint_and_server(nats_server: LocalNatsServer, tmp_path: Path) -> None:
-    async with simulated_chain() as rpc_url:
+async def test_up_against_a_given_endpoint_and_server(
+    nats_server: LocalNatsServer, program: str, tmp_path: Path
+) -> None:
+    """No program is named: it follows the one that is there."""
+    async with simulated_chain("--program", program) as rpc_url:
         done = await drift_bus(
             *("up", "--seconds", "9"),
             cwd=tmp_path,
@@ -122,7 +126,7 @@ async def test_up_against_a_given_endpoint_and_server(nats_server: LocalNatsServ
 
     assert done.status == 0, done.stderr
     assert f"nats-server at {nats_server.url}" in done.stdout
-    assert "SIMULATED  live" in done.stdout, "the publisher recognized the chain"
+    assert f"SIMULATED  {program}  live" in done.stdout, "the publisher recognized the chain"
     assert "markets had live data" in done.stdout
 
 

@@ -18,12 +18,12 @@ SPOTS = [f"S{number:02}" for number in range(15)]
 class Feed:
     """Forty perp and fifteen spot markets; ``prices`` may be changed between two looks."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: str = "drift-v2") -> None:
         self.prices: dict[str, PriceEvent | None] = {
             **{name: price(name, index) for index, name in enumerate(PERPS)},
             **{name: price(name, index, "spot") for index, name in enumerate(SPOTS)},
         }
-        self.heartbeat: StatusEvent | None = status(markets=tuple(self.prices))
+        self.heartbeat: StatusEvent | None = status(markets=tuple(self.prices), program=program)
         self.heartbeat_age_s = 0.4
 
     def price(self, symbol: str) -> PriceEvent | None:
@@ -58,14 +58,15 @@ def drawn(board: Board, *, width: int, height: int, simulated: bool = True) -> l
 
 
 @pytest.mark.parametrize(("width", "height"), [(160, 60), (120, 40), (100, 30), (80, 24), (60, 12)])
-def test_a_frame_fits_its_terminal(width: int, height: int) -> None:
+def test_a_frame_fits_its_terminal(width: int, height: int, program: str) -> None:
     board = Board()
-    board.update(Feed())
+    board.update(Feed(program))
 
     lines = drawn(board, width=width, height=height)
 
     assert len(lines) <= height
     assert max(map(len, lines)) <= width
+    assert lines[0].split()[:4] == ["drift-bus", program, "●", "live"]
     text = "\n".join(lines)
     for told in ("live", "SIMULATED", "M00-PERP", "150.0000", "+0.01000", "more", "Ctrl-C"):
         assert told in text

@@ -81,7 +81,7 @@ async def test_lines_for_people_name_market_and_figures(nats_server: LocalNatsSe
         "deposit 2.10 %",
         "oracle not valid",
         "unchanged",
-        "live  slot 350,000,123  epoch 3",
+        "drift-v2  live  slot 350,000,123  epoch 3",
         "SIMULATED",
     ):
         assert figure in done.stdout
