@@ -2,6 +2,7 @@
 
 Every field may be given by its name, in the units of the chain; a name that the event does not have is a
 ``TypeError``. The events say that they are invented (``cluster="simulated"``), and are the same at every call.
+With ``program="velocity-v1"`` a perp market also has the prices that only Velocity has.
 """
 
 from __future__ import annotations
@@ -20,15 +21,24 @@ _E = TypeVar("_E", bound=Event)
 _ORACLE: Final = "3m6i4RFWEDw2Ft4tFHPJtYgmpPe21k56M3FHeWYrgGBz"
 _INDEXES: Final = {"SOL-PERP": 0, "BTC-PERP": 1, "ETH-PERP": 2, "USDC": 0, "SOL": 1, "mSOL": 2, "wBTC": 3, "wETH": 4}
 _ANY_OTHER: Final = 99
+_HAVE_MM_ORACLES: Final = {"velocity-v1"}
 
 
-def price_event(market: str = "SOL-PERP", *, oracle_price: int | None = 150_000_000, **fields: Any) -> PriceEvent:
+def price_event(
+    market: str = "SOL-PERP",
+    *,
+    oracle_price: int | None = 150_000_000,
+    program: str = "drift-v2",
+    **fields: Any,
+) -> PriceEvent:
     """Prices (1e-6) of a perp market, or of a spot market where the name does not end in ``-PERP``.
 
-    Bid, ask, mark and the TWAPs follow the oracle price unless given; a spot market has no bid, ask and mark.
+    Bid, ask, mark and the TWAPs follow the oracle price unless given; a spot market has no bid, ask and mark. Nor has
+    it, in any program, a market makers' oracle; a perp market has one where the program has it.
     """
     price = 150_000_000 if oracle_price is None else oracle_price
     mark = price if _is_perp(market) and oracle_price is not None else None
+    posted = mark if program in _HAVE_MM_ORACLES else None
     return _made(
         PriceEvent,
         {
@@ -45,8 +55,12 @@ def price_event(market: str = "SOL-PERP", *, oracle_price: int | None = 150_000_
             "mark_twap_5min": price if _is_perp(market) else None,
             "oracle_twap": price,
             "oracle_twap_5min": price,
+            "mm_oracle_price": posted,
+            "mm_oracle_slot": None if posted is None else 300_000_000,
+            "safe_oracle_price": posted,
+            "safe_oracle_confidence": None if posted is None else price // 10_000,
         },
-        fields,
+        {"program": program, **fields},
     )
 
 

@@ -78,9 +78,10 @@ async def rebuilt(bus: BusWriter, moment_ns: int) -> Buckets:
 
 
 @pytest.mark.timeout(400)
-async def test_an_hour_of_the_simulated_chain(nats_server: LocalNatsServer) -> None:
+async def test_an_hour_of_the_simulated_chain(nats_server: LocalNatsServer, program: str) -> None:
     began = time.time()
     config = SimulatorConfig(
+        program=program,
         updates_per_second=60,
         perp_markets=5,
         spot_markets=3,
@@ -93,7 +94,7 @@ async def test_an_hour_of_the_simulated_chain(nats_server: LocalNatsServer) -> N
         lossless(feed) as live,
         Simulator(config) as sim,
     ):
-        async with running_publisher(sim, nats_server):
+        async with running_publisher(sim, nats_server, program=program):
             await wait_until(lambda: _settlements(live) > 0 and time.time() - began > 36, 120, "a funding settlement")
             sim.pause_walk()
             moments.append(await still_buckets(bus))
