@@ -34,7 +34,9 @@ from benchmarks import (
     throughput,
 )
 from benchmarks.processes import WorkerFailed
+from benchmarks.program import choose
 from benchmarks.table import Progress, Report, show
+from drift_publisher.profiles import DRIFT_V2, PROFILES
 
 __all__ = ["main"]
 
@@ -74,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=int, default=3, metavar="N", help="repetitions, of which the median counts")
     parser.add_argument("--minutes", type=float, default=10.0, metavar="N", help="how long soak lasts")
     parser.add_argument("--events", type=int, default=history.EVENTS, metavar="N", help="how many history has")
+    parser.add_argument(
+        "--program", choices=tuple(PROFILES), default=DRIFT_V2.name, help="what the simulated chain runs; drift-v2"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     return parser
 
@@ -111,10 +116,12 @@ def main() -> int:
         parser.error("--runs: at least 1" if options.runs < 1 else "--minutes: more than 0")
     if options.events < 1:
         parser.error("--events: at least 1")
+    choose(options.program)
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     out = Console(width=None if sys.stdout.isatty() else 140)
     out.print(
-        f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}; median of {options.runs}"
+        f"{options.program}; {os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}; "
+        f"median of {options.runs}"
     )
     try:
         figures = asyncio.run(_measure(options.bench or [*_BENCHES, _HISTORY], options, out))
@@ -125,7 +132,7 @@ def main() -> int:
         sys.stderr.write(f"benchmarks: {failed}\n")
         return 1
     if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+        options.json.write_text(json.dumps({"program": options.program, **figures}, indent=2) + "\n")
     return 0
 
 

@@ -1,4 +1,7 @@
-"""1, 8 and 64 engines on the bus, beside 1 and 4 stock DriftClients: what the node is asked, and what it costs."""
+"""1, 8 and 64 engines on the bus, beside 1 and 4 stock DriftClients: what the node is asked, and what it costs.
+
+Of a program that driftpy does not read, the engines on the bus stand alone.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import Any, Final
 
 from benchmarks.figures import Percentiles, pair, percentiles_ms
 from benchmarks.processes import Worker, running
+from benchmarks.program import has_sdk
 from benchmarks.scene import Window, running_scene, window
 from benchmarks.table import Progress, Report, Table
 from benchmarks.traffic import contents_sent, journeys, read_departures
@@ -44,7 +48,10 @@ class _Case:
 async def measure(progress: Progress, runs: int) -> Report:
     """Measures every case once; ``runs`` is not asked, for the counts are the same each time."""
     with tempfile.TemporaryDirectory(prefix="drift-bus-bench-") as folder:
-        return _report(await _on_the_bus(progress, Path(folder)) + await _stock(progress, Path(folder)))
+        cases = await _on_the_bus(progress, Path(folder))
+        if has_sdk():
+            cases += await _stock(progress, Path(folder))
+        return _report(cases)
 
 
 async def _on_the_bus(progress: Progress, folder: Path) -> list[_Case]:

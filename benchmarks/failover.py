@@ -10,9 +10,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
+from benchmarks.program import node_config
 from benchmarks.table import Progress, Report, Table
 from drift_bus.nats_server import LocalNatsServer
-from drift_simulator import Simulator, SimulatorConfig
+from drift_simulator import Simulator
 from tests.support.failover import Contender, Scene, Verdict, scene
 
 __all__ = ["measure"]
@@ -51,7 +52,7 @@ async def _repeat(fault: _Fault, runs: int) -> tuple[list[float], Verdict]:
     pauses_s = []
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(LocalNatsServer())
-        simulator = await stack.enter_async_context(Simulator(SimulatorConfig(updates_per_second=_UPDATES_PER_S)))
+        simulator = await stack.enter_async_context(Simulator(node_config(updates_per_second=_UPDATES_PER_S)))
         stage = await stack.enter_async_context(scene(simulator, server, {}, {}))
         for _ in range(runs):
             leader = await stage.ready()

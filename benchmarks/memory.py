@@ -1,4 +1,7 @@
-"""Resident memory: an engine process, four engines in one process, a stock DriftClient; all markets each."""
+"""Resident memory: an engine process, four engines in one process, a stock DriftClient; all markets each.
+
+Of a program that driftpy does not read, the engines stand alone.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from statistics import median
 from typing import Any, Final
 
 from benchmarks.processes import open_sockets, resident_mb, running
+from benchmarks.program import has_sdk
 from benchmarks.scene import Scene, running_scene
 from benchmarks.table import Progress, Report, Table
 
@@ -37,8 +41,10 @@ async def measure(progress: Progress, runs: int) -> Report:
         progress(f"memory: run {number + 1} of {runs}")
         async with running_scene(_UPDATES_PER_S, "--perp-markets", str(_PERP_MARKETS)) as scene:
             await asyncio.sleep(1.0)
-            found = await asyncio.gather(*(_engine(scene, *options) for options in _ENGINES.values()), _stock(scene))
-        for name, (resident, held) in zip((*_ENGINES, _STOCK), found, strict=True):
+            stock = {_STOCK: _stock(scene)} if has_sdk() else {}
+            processes = {name: _engine(scene, *options) for name, options in _ENGINES.items()} | stock
+            found = await asyncio.gather(*processes.values())
+        for name, (resident, held) in zip(processes, found, strict=True):
             memory.setdefault(name, []).append(resident[-1])
             sockets[name] = held
             if name == _STOCK:
@@ -69,12 +75,12 @@ def _report(memory: dict[str, list[float]], sockets: dict[str, int]) -> Report:
         f"Resident memory, {_PERP_MARKETS} perp markets and their spot markets, {_UPDATES_PER_S} updates/s",
         ("process", "MB", "largest", "promised", "to stock", "sockets"),
     )
-    stock = median(memory[_STOCK])
+    stock = median(memory[_STOCK]) if _STOCK in memory else None
     for name, values in memory.items():
         promised = _PROMISED_MB.get(name)
         table.add(
             name, f"{median(values):.1f}", f"{max(values):.1f}", "" if promised is None else f"≤ {promised:g}",
-            f"{median(values) / stock:.2f}×", str(sockets.get(name, "")),
+            "" if stock is None else f"{median(values) / stock:.2f}×", str(sockets.get(name, "")),
         )  # fmt: skip
     figures: dict[str, Any] = {name: {"mb": median(values), "runs": values} for name, values in memory.items()}
     return Report([table], figures)

@@ -16,6 +16,7 @@ import orjson
 from aiohttp import web
 
 from benchmarks.processes import say, serve
+from benchmarks.program import node_config
 from drift_simulator import Simulator, SimulatorConfig
 from drift_simulator.cluster import Cluster
 
@@ -80,7 +81,7 @@ def main() -> int:
         return simulators[0].counters.snapshot()
 
     async def work(stop: asyncio.Event) -> None:
-        config = SimulatorConfig(
+        config = node_config(
             updates_per_second=options.updates_per_second,
             perp_markets=options.perp_markets,
             spot_markets=options.spot_markets,

@@ -12,11 +12,11 @@ from typing import Any, Final
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
 
-from drift_publisher.profiles import DRIFT_V2
+from benchmarks.program import node_config, profile
 from drift_publisher.source import AccountUpdate, Subscriptions
 from drift_publisher.store import AccountStore
 from drift_publisher.subscription_table import SubscriptionTable
-from drift_simulator import Simulator, SimulatorConfig
+from drift_simulator import Simulator
 
 __all__ = ["Recording", "filled_store", "key_of", "record", "wanted"]
 
@@ -54,20 +54,21 @@ def key_of(request: dict[str, Any]) -> str:
 
 def wanted(store: AccountStore) -> Subscriptions:
     """What the publisher subscribes: both market tables, the state, every oracle."""
-    profile = store.profile
-    layouts = (profile.perp_market, profile.spot_market)
-    programs = tuple((profile.program_id, layout.discriminator) for layout in layouts)
-    return Subscriptions(programs, (profile.state_address, *store.oracles()))
+    about = store.profile
+    layouts = (about.perp_market, about.spot_market)
+    programs = tuple((about.program_id, layout.discriminator) for layout in layouts)
+    return Subscriptions(programs, (about.state_address, *store.oracles()))
 
 
 def filled_store(accounts: Sequence[AccountUpdate]) -> AccountStore:
     """A store that holds these accounts: the markets first, then what they name."""
-    store = AccountStore(DRIFT_V2)
-    layouts = (DRIFT_V2.perp_market, DRIFT_V2.spot_market)
+    about = profile()
+    store = AccountStore(about)
+    layouts = (about.perp_market, about.spot_market)
     for update in accounts:
         if update.data is not None and update.data[:8] in {layout.discriminator for layout in layouts}:
             store.apply(update)
-    named = {DRIFT_V2.state_address, *store.oracles()}
+    named = {about.state_address, *store.oracles()}
     for update in accounts:
         if update.address in named:
             store.apply(update)
@@ -86,7 +87,7 @@ class _Clock:
 
 async def _record(count: int) -> Recording:
     clock = _Clock(time.time() - count / _UPDATES_PER_S)
-    config = SimulatorConfig(updates_per_second=0, queue_limit=count, slot_interval_s=3600, clock=clock)
+    config = node_config(updates_per_second=0, queue_limit=count, slot_interval_s=3600, clock=clock)
     async with Simulator(config) as simulator:
         ledger, slot = simulator.cluster.ledger, simulator.slot
         accounts = [

@@ -13,12 +13,13 @@ import nats
 from nats.aio.msg import Msg
 
 from benchmarks.processes import Worker, running
+from benchmarks.program import node_config
 from benchmarks.recovery_cases import CASES, CUT, Case
 from benchmarks.table import Progress, Report, Table
 from benchmarks.truth import Truth
 from drift_bus.nats_server import LocalNatsServer
 from drift_schemas import Topology, decode_event
-from drift_simulator import Fault, Simulator, SimulatorConfig
+from drift_simulator import Fault, Simulator
 
 __all__ = ["measure"]
 
@@ -127,7 +128,7 @@ def _faults(simulator: Simulator, case: Case) -> list[Fault]:
 async def _run(case: Case) -> _Outcome:
     async with contextlib.AsyncExitStack() as stack:
         server = await stack.enter_async_context(LocalNatsServer())
-        simulator = await stack.enter_async_context(Simulator(SimulatorConfig(updates_per_second=_UPDATES_PER_S)))
+        simulator = await stack.enter_async_context(Simulator(node_config(updates_per_second=_UPDATES_PER_S)))
         truth = Truth(simulator)
         await _read_bus(stack, server.url, truth)
         if case.at_start:

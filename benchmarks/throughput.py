@@ -1,4 +1,7 @@
-"""Updates a second: what stock driftpy only decodes, beside each stretch of our way from socket to acknowledgement."""
+"""Updates a second: what stock driftpy only decodes, beside each stretch of our way from socket to acknowledgement.
+
+driftpy reads Drift only: of another program the stretches of our way stand alone.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ from collections.abc import Awaitable, Callable
 from statistics import median
 from typing import Any, Final, NamedTuple
 
-from benchmarks.decode import decoders
+from benchmarks.decode import stock_decoders
 from benchmarks.processes import cpu_seconds
+from benchmarks.program import has_sdk
 from benchmarks.recording import Recording, filled_store, record
 from benchmarks.sources import replaying_source
 from benchmarks.table import Progress, Report, Table
@@ -42,7 +46,7 @@ class Passage(NamedTuple):
 
 
 async def _stock_decode(recording: Recording) -> Passage:
-    calls = decoders(recording.updates, filled_store(recording.accounts))["live mix"][1]
+    calls = stock_decoders(recording.updates, filled_store(recording.accounts))["live mix"]
     wall, cpu = time.perf_counter(), time.process_time()
     for call in calls:
         call()
@@ -136,8 +140,9 @@ async def _whole(recording: Recording) -> Passage:
         )
 
 
+_STOCK: Final = "(a) driftpy: decode, nothing else"
 _STRETCHES: Final[dict[str, Callable[[Recording], Awaitable[Passage]]]] = {
-    "(a) driftpy: decode, nothing else": _stock_decode,
+    _STOCK: _stock_decode,
     "(b) ours: socket bytes → store": _to_store,
     "(c) ours: decode, project, encode": _project,
     "(d) ours: socket bytes → JetStream's ack": _whole,
@@ -145,12 +150,13 @@ _STRETCHES: Final[dict[str, Callable[[Recording], Awaitable[Passage]]]] = {
 
 
 async def measure(progress: Progress, runs: int) -> Report:
-    """Runs every stretch in turn, and takes the median of each stretch's ratio to (a) of the same run."""
+    """Runs every stretch in turn; each ratio is the median of those to (a) of the same run, where there is an (a)."""
     progress("throughput: recording traffic")
     recording = await record(_FRAMES)
-    found: dict[str, list[Passage]] = {name: [] for name in _STRETCHES}
+    stretches = {name: stretch for name, stretch in _STRETCHES.items() if name != _STOCK or has_sdk()}
+    found: dict[str, list[Passage]] = {name: [] for name in stretches}
     for number in range(runs):
-        for name, stretch in _STRETCHES.items():
+        for name, stretch in stretches.items():
             progress(f"throughput: {name}, run {number + 1} of {runs}")
             found[name].append(await stretch(recording))
     table = Table(
@@ -167,21 +173,26 @@ async def measure(progress: Progress, runs: int) -> Report:
         ),
     )
     figures: dict[str, Any] = {}
-    base = found[next(iter(_STRETCHES))]
+    base = found.get(_STOCK, [])
     for name, passages in found.items():
         per_s = [run.updates / run.wall_s for run in passages]
         cpu = [run.cpu_s / run.updates * 1000 for run in passages]
-        ratio = median(mine / (a.updates / a.wall_s) for mine, a in zip(per_s, base, strict=True))
-        cpu_ratio = median((a.cpu_s / a.updates * 1000) / mine for mine, a in zip(cpu, base, strict=True))
+        ratios: tuple[float | None, float | None] = (None, None)
+        if base:
+            ratios = (
+                median(mine / (a.updates / a.wall_s) for mine, a in zip(per_s, base, strict=True)),
+                median((a.cpu_s / a.updates * 1000) / mine for mine, a in zip(cpu, base, strict=True)),
+            )
+        told = ["" if one is None else f"{one:.2f}×" for one in ratios]
         server = median(run.server_cpu_s / run.updates * 1000 for run in passages)
         not_stored = max(run.not_stored for run in passages)
         table.add(
-            name, f"{median(per_s):,.0f}", f"{ratio:.2f}×", f"{median(cpu):.4f}", f"{cpu_ratio:.2f}×",
+            name, f"{median(per_s):,.0f}", told[0], f"{median(cpu):.4f}", told[1],
             f"{server:.4f}" if server else "", f"{passages[0].messages:,}" if passages[0].messages else "",
             str(not_stored) if passages[0].messages else "",
         )  # fmt: skip
         figures[name] = {
-            "updates_per_s": median(per_s), "ratio": ratio, "cpu_s_per_1000": median(cpu), "cpu_ratio": cpu_ratio,
+            "updates_per_s": median(per_s), "ratio": ratios[0], "cpu_s_per_1000": median(cpu), "cpu_ratio": ratios[1],
             "server_cpu_s_per_1000": server, "not_stored": not_stored, "runs": [run._asdict() for run in passages],
         }  # fmt: skip
     return Report([table], figures)
