@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from drift_publisher.capture import CaptureFile
+from drift_publisher.profiles import PROFILES
 from drift_schemas.capture import (
     CapturedAccount,
     CapturedSlot,
@@ -18,7 +19,7 @@ from drift_schemas.capture import (
 from drift_simulator import Cluster, SimulatorConfig
 from drift_simulator.ledger import Account
 
-__all__ = ["HEADER", "START_NS", "steps_of_a_cluster", "write_capture"]
+__all__ = ["HEADER", "START_NS", "header_of", "steps_of_a_cluster", "write_capture"]
 
 START_NS = 1_700_000_123_000_000_000
 HEADER = CaptureHeader(
@@ -32,6 +33,11 @@ HEADER = CaptureHeader(
     started_at_ns=START_NS,
     subscriptions=("slot",),
 )
+
+
+def header_of(program: str, cluster: str = "simulated") -> CaptureHeader:
+    """The header of a capture of this program."""
+    return HEADER._replace(program=program, program_id=PROFILES[program].program_id, cluster=cluster)
 
 
 def write_capture(path: Path, records: Iterable[CaptureRecord], *, per_frame: int = 100, **header: Any) -> Path:

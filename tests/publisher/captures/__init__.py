@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from drift_publisher.capture import open_capture, project_capture
-from drift_publisher.profiles import DRIFT_V2
+from drift_publisher.profiles import PROFILES
 from drift_publisher.store import AccountStore
 from drift_schemas import MarketDataEvent, decode_event
 from drift_schemas.capture import CaptureHeader, CaptureRecord
@@ -25,13 +25,13 @@ __all__ = ["Outcome", "pipeline", "run"]
 class Outcome:
     """What the pipeline made of a capture: events by ``kind.market`` in order, and the store as it was left."""
 
-    store: AccountStore = field(default_factory=lambda: AccountStore(DRIFT_V2))
+    store: AccountStore
     events: defaultdict[str, list[MarketDataEvent]] = field(default_factory=lambda: defaultdict(list))
 
 
 def pipeline(records: Iterable[CaptureRecord], header: CaptureHeader = HEADER) -> Outcome:
     """Sends records through store and projection."""
-    outcome = Outcome()
+    outcome = Outcome(AccountStore(PROFILES[header.program]))
     for message in project_capture(records, header, store=outcome.store):
         _, _, kind, market = message.subject.split(".", 3)
         event = decode_event(kind, message.payload, message.headers)  # type: ignore[arg-type]

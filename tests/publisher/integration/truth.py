@@ -29,7 +29,7 @@ class Truth:
         """Each market's price as its oracle account says it now."""
         return {name: prices[-1] for name, prices in self.prices.items()}
 
-    async def arrives(self, bus: BusReader, *, without: tuple[str, ...] = (), timeout_s: float = 20.0) -> None:
+    async def arrives(self, bus: BusReader, *, without: tuple[str, ...] = (), timeout_s: float = 45.0) -> None:
         """Freezes the chain and waits until the bus says what it says, market by market; then looks back.
 
         No price ever published may be one that the market's own oracle never had.
