@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from drift_publisher.accounts import Market, PerpMarket, SpotMarket
@@ -41,6 +42,7 @@ class Projector:
         topology: Names of subjects.
         cluster: As events say it.
         epoch: This publisher's epoch.
+        stored: Ingress subject → the content that the stream holds already.
         chain_slot: The chain's newest slot as the source knows it.
         clock, wall_ns: Monotonic seconds; Unix nanoseconds.
     """
@@ -53,6 +55,7 @@ class Projector:
         *,
         cluster: str,
         epoch: int,
+        stored: Mapping[str, Content] = MappingProxyType({}),
         chain_slot: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
         wall_ns: Callable[[], int] = time.time_ns,
@@ -62,6 +65,7 @@ class Projector:
         self._topology = topology
         self.cluster = cluster
         self.epoch = epoch
+        self._stored = stored
         self._chain_slot = chain_slot
         self._clock = clock
         self._wall_ns = wall_ns
@@ -163,7 +167,8 @@ class Projector:
     def _standing_of(self, kind: Kind, key: MarketKey, market: str) -> Standing:
         standing = self._standings.get((kind, key))
         if standing is None or standing.market != market:
-            standing = Standing(kind, market, self._topology.subjects.ingress(kind, market))
+            subject = self._topology.subjects.ingress(kind, market)
+            standing = Standing(kind, market, subject, self._stored.get(subject))
             self._standings[kind, key] = standing
         return standing
 

@@ -18,6 +18,7 @@ from drift_publisher.epoch import Term
 from drift_publisher.errors import PublisherError
 from drift_publisher.health import Health
 from drift_publisher.heartbeat import Heartbeat
+from drift_publisher.last_values import last_contents
 from drift_publisher.leadership import Leadership
 from drift_publisher.nats_connection import connect_nats
 from drift_publisher.projector import Projector
@@ -111,12 +112,14 @@ class Publisher:
             heartbeat = Heartbeat(nats, self._topology, self.publisher_id, leadership, cluster, chain, bus)
 
             async def reign(term: Term) -> None:
+                stored = await last_contents(nats, self._topology, term, program=chain.profile.name, cluster=cluster)
                 self._projector = Projector(
                     chain.store,
                     bus,
                     self._topology,
                     cluster=cluster,
                     epoch=term.epoch,
+                    stored=stored,
                     chain_slot=lambda: chain.status.slot,
                 )
                 try:

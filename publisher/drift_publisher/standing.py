@@ -31,6 +31,7 @@ class Standing:
         kind: The kind of its events.
         market: The market's name.
         subject: Its ingress subject.
+        stored: The content that the stream holds already, if any.
     """
 
     __slots__ = (
@@ -38,14 +39,14 @@ class Standing:
         "market",
     )  # fmt: skip
 
-    def __init__(self, kind: Kind, market: str, subject: str) -> None:
+    def __init__(self, kind: Kind, market: str, subject: str, stored: Content | None = None) -> None:
         self.market = market
         self._kind = kind
         self._subject = subject
         self._ttl_s = bucket_ttl_s(kind)
         self._headers = {"Content-Type": CONTENT_TYPE, SCHEMA_HEADER: schema_of(kind)}
-        self._content: Content | None = None
-        self._is_stored = False
+        self._content = stored
+        self._is_stored = stored is not None
         self._confirmed_at = 0.0
         self._identity_slot = -1
         self._seen: dict[str, int] = {}
