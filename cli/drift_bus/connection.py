@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from drift_bus.errors import CommandError, UsageProblem, complain
 from drift_bus.progress import progress
 from drift_bus.settings import CommandSettings
-from drift_schemas.access import AccessError, NatsAccess, NatsLogin, explain
+from drift_schemas.access import AccessError, NatsAccess, NatsLogin, close_quietly, explain
 
 __all__ = ["connected"]
 
@@ -47,8 +47,7 @@ async def connected(
         yield client
     finally:
         reporter.connected = False
-        with contextlib.suppress(nats.errors.Error, OSError):
-            await client.close()
+        await close_quietly(client)
 
 
 async def _connect(

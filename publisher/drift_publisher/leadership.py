@@ -12,6 +12,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from drift_publisher.bus import Bus
+from drift_publisher.cancelling import apart
 from drift_publisher.epoch import Term, claim_epoch, rewrite_epoch
 from drift_publisher.errors import NatsUnavailable
 from drift_publisher.lease import Lease, LeaseLost
@@ -92,7 +93,7 @@ class Leadership:
             while True:
                 await self._lease.acquire(self._hears_the_chain)
                 try:
-                    await self._lead(reign)
+                    await apart(self._lead(reign), name="lead")
                 except* (LeaseLost, NatsUnavailable) as lost:
                     _log.warning("no longer leading: %s", _first(lost))
                 finally:

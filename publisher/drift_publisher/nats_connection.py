@@ -13,14 +13,13 @@ from nats.errors import Error as NatsError
 from drift_publisher.errors import NatsUnavailable, SettingsError
 from drift_publisher.nats_client import NatsClient
 from drift_publisher.redact import redact, redact_url
-from drift_schemas.access import AccessError, NatsAccess, NatsLogin, explain
+from drift_schemas.access import AccessError, NatsAccess, NatsLogin, close_quietly, explain
 
 __all__ = ["connect_nats"]
 
 _log = logging.getLogger(__name__)
 _PING_S: Final = 2
 _RECONNECT_S: Final[Any] = 0.25  # a float works; nats-py's annotation says int
-_CLOSE_S: Final = 5.0
 
 
 @contextlib.asynccontextmanager
@@ -55,19 +54,13 @@ async def connect_nats(
     except AccessError as error:
         raise SettingsError(str(error)) from None
     except (NatsError, OSError, TimeoutError):
-        await _close(client)
+        await close_quietly(client)
         why = refusals[-1] if refusals else "start one (nats-server -js), or check --nats-url"
         raise NatsUnavailable(f"no NATS server at {where} within {timeout_s:g} s: {why}") from None
     try:
         yield client
     finally:
-        await _close(client)
-
-
-async def _close(client: NatsClient) -> None:
-    with contextlib.suppress(NatsError, TimeoutError):
-        async with asyncio.timeout(_CLOSE_S):
-            await client.close()
+        await close_quietly(client)
 
 
 async def _connect(

@@ -15,6 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from drift_publisher.backoff import Backoff
+from drift_publisher.cancelling import apart
 from drift_publisher.endpoints import Endpoint, EndpointPool
 from drift_publisher.errors import RpcUnavailable
 from drift_publisher.http_transport import retry_after_s
@@ -111,7 +112,7 @@ class WebSocketSource:
             while True:
                 endpoint = await self._next_endpoint(not_before)
                 try:
-                    await self._session(endpoint, deliver, backoffs[endpoint])
+                    await apart(self._session(endpoint, deliver, backoffs[endpoint]), name="websocket-session")
                 except* _LOSSES as errors:
                     lost = _as_lost(errors)
                     pause_s = max(backoffs[endpoint].next_s(), lost.retry_after_s)

@@ -16,7 +16,7 @@ from nats.errors import SlowConsumerError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 from tenacity.stop import stop_base, stop_never
 
-from drift_schemas.access import AccessError, NatsAccess, NatsLogin, explain, hide_seeds
+from drift_schemas.access import AccessError, NatsAccess, NatsLogin, cancellations, close_quietly, explain, hide_seeds
 from drift_subscribers.errors import CannotConnect
 from drift_subscribers.statistics import Counters
 
@@ -24,7 +24,6 @@ __all__ = ["Connection", "Handler", "LineListener"]
 
 _log = logging.getLogger("drift_subscribers")
 _SECRET: Final = re.compile(r"(//)[^/@\s]+@")
-_CLOSE_TIMEOUT_S: Final = 2.0
 _PAUSE_S: Final = 1.0
 
 Handler = Callable[[Msg], Awaitable[None]]
@@ -147,17 +146,9 @@ class Connection:
 
     async def close(self) -> None:
         """Closes the line for good."""
-        self._closing, before = True, _cancellations()
+        self._closing = True
         if self._client is not None:
-            try:
-                async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                    await self._client.close()
-            except (TimeoutError, NatsError, OSError):
-                pass
-            except asyncio.CancelledError:
-                # nats-py's own reader may wait for the same socket's end, and be cancelled there for both of us.
-                if _cancellations() > before:
-                    raise
+            await close_quietly(self._client)
 
     async def _connect(self, stop: stop_base) -> None:
         retrying = AsyncRetrying(
@@ -171,7 +162,7 @@ class Connection:
                 self._client = await self._connect_once()
 
     async def _connect_once(self) -> Client:
-        client, before = Client(), _cancellations()
+        client, before = Client(), cancellations()
 
         async def lost() -> None:
             if self._client is client and not self._closing:
@@ -202,7 +193,7 @@ class Connection:
                 closed_cb=gave_up,
                 **{**self._options, **(self._login.options_for(client) if self._login else {})},
             )
-            if _cancellations() > before:
+            if cancellations() > before:
                 raise asyncio.CancelledError
         except BaseException:
             client.options["allow_reconnect"] = False
@@ -232,12 +223,6 @@ class Connection:
         if text != self._last_error:
             _log.warning("NATS: %s", text)
         self._last_error = text
-
-
-def _cancellations() -> int:
-    """How often the running task was told to end; nats-py's way of waiting may swallow one of them."""
-    task = asyncio.current_task()
-    return 0 if task is None else task.cancelling()
 
 
 def _redacted(text: str) -> str:

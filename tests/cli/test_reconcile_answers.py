@@ -121,7 +121,7 @@ async def test_without_its_library_the_command_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "httpx", None)
 
-    with pytest.raises(CommandError, match=r"pip install 'drift-bus\[publisher\]'"):
+    with pytest.raises(CommandError, match=r"pip install 'drift-bus\[cli\]'"):
         await ask(stats_url(api.url), timeout_s=60)
 
 

@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 
 from drift_bus.errors import CommandError
 from drift_bus.redaction import redact
-from drift_schemas.access import AccessError, NatsAccess, explain
+from drift_schemas.access import AccessError, NatsAccess, close_quietly, explain
 
 __all__ = ["ApiError", "Denied", "Link", "NoOneAnswers", "linked"]
 
@@ -143,19 +143,12 @@ async def linked(server: str, access: NatsAccess) -> AsyncIterator[Link]:
     except AccessError as error:
         raise CommandError(f"{error}: name a file such as 'drift-bus auth init' writes") from None
     except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
-        await _close(client)
+        await close_quietly(client, timeout_s=_CLOSE_S)
         raise CommandError(f"{redact(server)}: {link.refusal or _why(error)}") from None
     try:
         yield link
     finally:
-        await _close(client)
-
-
-async def _close(client: Client) -> None:
-    """Closes for good: nats-py waits without end after a failed TLS handshake, and writes to TLS that has ended."""
-    with contextlib.suppress(nats.errors.Error, OSError, TimeoutError, AttributeError):
-        async with asyncio.timeout(_CLOSE_S):
-            await client.close()
+        await close_quietly(client, timeout_s=_CLOSE_S)
 
 
 def _why(error: Exception) -> str:

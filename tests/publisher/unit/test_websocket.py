@@ -155,3 +155,26 @@ async def test_an_endpoint_that_is_replaced_during_the_handshake_is_not_kept(mon
         monkeypatch.setattr("drift_publisher.websocket.connect", connecting)
         async with running(source):
             await wait_until(lambda: urls == [first, second] and status.subscriptions == 2)
+
+
+async def test_it_ends_at_once_while_a_refused_handshake_waits_for_the_socket_to_close() -> None:
+    """websockets raises the refusal in place of the cancellation there; taken for a loss, it would be tried again."""
+    refused = asyncio.Event()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n")
+        refused.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        source, _, status = source_of(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        task = asyncio.create_task(source.run(lambda _: None))
+        await refused.wait()
+        for _ in range(50):  # until the client has read the refusal
+            await asyncio.sleep(0)
+        task.cancel()
+        await wait_until(task.done, what="it ends")
+        assert task.cancelled()
+        assert status.state == "stopped"
