@@ -97,7 +97,7 @@ async def measure(progress: Progress, runs: int) -> Report:
             return pauses_s, verdict
 
     for fault, (pauses_s, verdict) in zip(_FAULTS, await asyncio.gather(*map(one, _FAULTS)), strict=True):
-        counts = (verdict.events, verdict.lost, verdict.unsettled, verdict.duplicates, verdict.old_epoch)
+        counts = (verdict.events, len(verdict.lost), verdict.unsettled, verdict.duplicates, verdict.old_epoch)
         table.add(
             fault.name,
             f"{statistics.median(pauses_s):.2f}",

@@ -67,14 +67,14 @@ class Verdict(NamedTuple):
 
     Attributes:
         events: How many changes it was given.
-        lost: Stored changes that it was not given.
+        lost: Stored changes that it was not given: sequence and message id.
         duplicates: The same market, slot and content twice.
         old_epoch: Events of an older epoch after a newer one, in the stream's order.
         unsettled: Settlements of the chain that it was not given.
     """
 
     events: int
-    lost: int
+    lost: tuple[str, ...]
     duplicates: int
     old_epoch: int
     unsettled: int
@@ -175,14 +175,14 @@ class Scene:
     async def _has_caught_up(self) -> bool:
         return not await self._lost() and not self._unsettled()
 
-    async def _lost(self) -> int:
+    async def _lost(self) -> tuple[str, ...]:
         """Changes that the stream holds from the first one that the engine was given on, and that it was not given."""
-        lost = 0
+        lost: list[str] = []
         for kind, pairs in self.given.items():
             seen = {sequence for sequence, _ in pairs}
             stored = await stored_changes(self.server.url, Topology(), kinds=(kind,))
-            lost += sum(sequence not in seen for sequence in stored if sequence >= min(seen))
-        return lost
+            lost += (f"{sequence} {stored[sequence]}" for sequence in stored if min(seen) <= sequence not in seen)
+        return tuple(lost)
 
     def _unsettled(self) -> set[tuple[str, int]]:
         return self.settled - self._told

@@ -25,11 +25,14 @@ DUPLICATE_WINDOW_S: Final = 0.1
 _IDS_LEAVE_S: Final = 1.0
 _WINDOW: Final = 512
 _SILENCE_S: Final = 5.0
+_BEHIND_A_LOST_ONE: Final = frozenset({10071, 10164})
+"""JetStream's error numbers for a message that does not come right behind the last one, or is not yet known to."""
+
 _EXPECTED_HEADER: Final = "Nats-Expected-Last-Sequence"
 
 
 class LineLost(Exception):
-    """Acknowledgements stay away; what was on its way may be stored or not."""
+    """Messages or their acknowledgements are lost; what was on its way may be stored or not."""
 
 
 class FencedSender:
@@ -68,7 +71,7 @@ class FencedSender:
         """Sends one message once there is room for it.
 
         Raises:
-            LineLost: acknowledgements stay away.
+            LineLost: messages or acknowledgements are lost.
             ImportInterrupted: the stream refused a message.
         """
         if message_id := headers.get(MSG_ID_HEADER):
@@ -113,7 +116,9 @@ class FencedSender:
     async def _on_ack(self, message: Msg) -> None:
         number = int(message.subject.rpartition(".")[2])
         said = json.loads(message.data) if message.data else {}
-        if error := said.get("error"):
+        if (error := said.get("error")) and error.get("err_code") in _BEHIND_A_LOST_ONE:
+            self._fail(LineLost("a message was lost on its way"))
+        elif error:
             self._fail(ImportInterrupted(f"the stream did not store a message: {error.get('description')}"))
         elif "seq" not in said:
             self._fail(LineLost("no stream listens"))

@@ -137,7 +137,7 @@ class _Sending:
         """Sends; returns whether it reached the end.
 
         Raises:
-            LineLost: acknowledgements stay away; look where the target stands, and send again behind that.
+            LineLost: messages or acknowledgements are lost; look where the target stands, and send again behind that.
             ImportInterrupted: the stream refused a message.
         """
         total = max(0, self._source.rows - place.events)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,6 +103,28 @@ async def test_a_server_that_is_killed_meanwhile_costs_nothing(
     done = await imported(bus, tmp_path / "x", on_progress=lambda _: begun.set(), patience_s=120.0)
     await restarting
     assert (done.new_rows, done.finished) == (2500, True)
+    await export_history(bus.client, ELSEWHERE, tmp_path / "y")
+    assert events_in(tmp_path / "y") == events_in(tmp_path / "x")
+
+
+async def test_a_message_that_is_lost_on_its_way_is_sent_again(
+    bus: BusWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a server may leave it when it is killed: it refuses all that comes after."""
+    await fill(bus, 100)
+    await export_history(bus.client, bus.topology, tmp_path / "x")
+    publish, sent = bus.client.publish, 0
+
+    async def lossy(subject: str, *rest: Any, **more: Any) -> None:
+        nonlocal sent
+        sent += subject.startswith(f"in.{ELSEWHERE.prefix}.")
+        if sent != 250:
+            await publish(subject, *rest, **more)
+
+    monkeypatch.setattr(bus.client, "publish", lossy)
+    done = await imported(bus, tmp_path / "x")
+    assert sent > 500
+    assert (done.new_rows, done.finished) == (500, True)
     await export_history(bus.client, ELSEWHERE, tmp_path / "y")
     assert events_in(tmp_path / "y") == events_in(tmp_path / "x")
 
