@@ -12,6 +12,9 @@ GIVEN_SECONDS := $(if $(filter command environment,$(firstword $(origin SECONDS)
 # What was given on the command line also sits in MAKEFLAGS; a program that we start does not need to know.
 WITHOUT_MAKE := unset MAKEFLAGS MFLAGS MAKEOVERRIDES;
 
+# Tests and demo start our programs hundreds of times: compiled once, they start sooner.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup test test-cluster lint format bench demo run docs clean require-rpc-url
 
