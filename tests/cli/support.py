@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import nats
 from nats.aio.client import Client
@@ -30,19 +30,28 @@ from drift_schemas import (
     encode,
     schema_of,
 )
+from tests.cli.forked import ForkedCommand, forked_command
 
 __all__ = [
     "Bus",
     "Finished",
+    "Running",
     "command",
     "drift_bus",
+    "drift_bus_anew",
     "funding",
     "market",
     "price",
     "spot",
     "started",
+    "started_anew",
     "status",
 ]
+
+_LINE_LIMIT = 2**22
+
+Running: TypeAlias = asyncio.subprocess.Process | ForkedCommand
+"""A command that was started and may still run."""
 
 
 @dataclass(frozen=True)
@@ -73,26 +82,30 @@ def command(*arguments: str) -> list[str]:
 
 
 @asynccontextmanager
-async def started(
-    *arguments: str, cwd: Path | None = None, **environment: str
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The running command, killed at the end if it is still there."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("DRIFT_BUS_")}
+async def started(*arguments: str, cwd: Path | None = None, **environment: str) -> AsyncIterator[Running]:
+    """The running command, killed at the end if it is still there.
+
+    A process of its own, forked from one with all imports done: they are most of what a short command costs.
+    """
+    process = await forked_command(arguments, cwd=cwd, environment=_clean() | environment, limit=_LINE_LIMIT)
+    async with _ended(process):
+        yield process
+
+
+@asynccontextmanager
+async def started_anew(*arguments: str, cwd: Path | None = None, **environment: str) -> AsyncIterator[Running]:
+    """The same in a new Python, as its users have it; each command has a test that starts it so."""
     process = await asyncio.create_subprocess_exec(
         *command(*arguments),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         cwd=cwd,
-        env={**clean, **environment},
-        limit=2**22,
+        env=_clean() | environment,
+        limit=_LINE_LIMIT,
     )
-    try:
+    async with _ended(process):
         yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
 
 
 async def drift_bus(
@@ -102,24 +115,54 @@ async def drift_bus(
     cwd: Path | None = None,
     **environment: str,
 ) -> Finished:
-    """Runs ``drift-bus arguments`` to its end.
+    """Runs ``drift-bus arguments`` to its end, as :func:`started` does.
 
     With ``interrupt_after_line`` it gets a SIGINT once a line of stdout or stderr holds that text.
     """
     async with started(*arguments, cwd=cwd, **environment) as process, asyncio.timeout(timeout_s):
-        assert process.stdout is not None
-        assert process.stderr is not None
+        return await _finished(process, interrupt_after_line)
 
-        async def read(stream: asyncio.StreamReader) -> str:
-            lines = []
-            while line := (await stream.readline()).decode():
-                lines.append(line)
-                if interrupt_after_line is not None and interrupt_after_line in line:
-                    process.send_signal(signal.SIGINT)
-            return "".join(lines)
 
-        stdout, stderr = await asyncio.gather(read(process.stdout), read(process.stderr))
-        return Finished(await process.wait(), stdout, stderr)
+async def drift_bus_anew(
+    *arguments: str,
+    interrupt_after_line: str | None = None,
+    timeout_s: float = 150,
+    cwd: Path | None = None,
+    **environment: str,
+) -> Finished:
+    """The same as :func:`started_anew` does."""
+    async with started_anew(*arguments, cwd=cwd, **environment) as process, asyncio.timeout(timeout_s):
+        return await _finished(process, interrupt_after_line)
+
+
+def _clean() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("DRIFT_BUS_")}
+
+
+@asynccontextmanager
+async def _ended(process: Running) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def _finished(process: Running, interrupt_after_line: str | None) -> Finished:
+    assert process.stdout is not None
+    assert process.stderr is not None
+
+    async def read(stream: asyncio.StreamReader) -> str:
+        lines = []
+        while line := (await stream.readline()).decode():
+            lines.append(line)
+            if interrupt_after_line is not None and interrupt_after_line in line:
+                process.send_signal(signal.SIGINT)
+        return "".join(lines)
+
+    stdout, stderr = await asyncio.gather(read(process.stdout), read(process.stderr))
+    return Finished(await process.wait(), stdout, stderr)
 
 
 class Bus:

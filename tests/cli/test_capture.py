@@ -15,7 +15,7 @@ from drift_bus.nats_server import LocalNatsServer
 from drift_publisher.capture import open_capture
 from drift_schemas.capture import CapturedAccount
 from drift_simulator.programs import program_named
-from tests.cli.support import drift_bus, started
+from tests.cli.support import drift_bus, drift_bus_anew, started
 from tests.support.captures import steps_of_a_cluster, write_capture
 from tests.support.wait import wait_until
 
@@ -65,7 +65,7 @@ async def test_it_captures_for_some_seconds_and_tells_what(either_chain: str, pr
 
 
 async def test_ctrl_c_ends_it_with_a_whole_file(chain: str, tmp_path: Path) -> None:
-    done = await drift_bus(
+    done = await drift_bus_anew(
         *("capture", "-o", "a-%Y.zst", "--rpc-url", chain), cwd=tmp_path, interrupt_after_line="Ctrl-C ends it"
     )
     assert done.status == 0, done.stderr

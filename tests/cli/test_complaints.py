@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from drift_bus.nats_server import LocalNatsServer
-from tests.cli.support import drift_bus
+from tests.cli.support import drift_bus, drift_bus_anew
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -107,7 +107,7 @@ async def test_a_wrong_url_never_shows_its_key(url: str) -> None:
 async def test_settings_come_from_file_then_environment_then_flag(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("DRIFT_BUS_NATS_URL=nats://127.0.0.1:1\n")
 
-    from_file = await drift_bus("snapshot", cwd=tmp_path)
+    from_file = await drift_bus_anew("snapshot", cwd=tmp_path)
     from_environment = await drift_bus("snapshot", cwd=tmp_path, DRIFT_BUS_NATS_URL="nats://127.0.0.1:2")
     from_flag = await drift_bus(
         "snapshot", "--nats-url", "nats://127.0.0.1:3", cwd=tmp_path, DRIFT_BUS_NATS_URL="nats://127.0.0.1:2"

@@ -15,7 +15,7 @@ from drift_publisher.profiles import DRIFT_V2
 from drift_schemas import Topology
 from drift_simulator import Fault, Simulator, SimulatorConfig
 
-from .support import Bus, Finished, drift_bus
+from .support import Bus, Finished, drift_bus, drift_bus_anew
 
 CANARY = "CANARY0123456789"
 PATIENCE_S = 180.0
@@ -95,7 +95,7 @@ async def test_the_canary_reaches_no_market(nats_server: LocalNatsServer, tmp_pa
 
 
 async def test_for_people_there_are_marks_and_remedies(nats_server: LocalNatsServer, tmp_path: Path) -> None:
-    done = await drift_bus("doctor", "--nats-url", nats_server.url, cwd=tmp_path, timeout_s=PATIENCE_S)
+    done = await drift_bus_anew("doctor", "--nats-url", nats_server.url, cwd=tmp_path, timeout_s=PATIENCE_S)
     assert done.status == 0
     assert "✓ nats server" in done.stdout
     assert "! stream DRIFT" in done.stdout

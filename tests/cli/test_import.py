@@ -9,7 +9,7 @@ import msgpack
 from drift_bus.nats_server import LocalNatsServer
 from drift_publisher.capture import open_capture, project_capture
 from drift_simulator.programs import program_named
-from tests.cli.support import Bus, drift_bus, funding, price
+from tests.cli.support import Bus, drift_bus, drift_bus_anew, funding, price
 from tests.support.captures import steps_of_a_cluster, write_capture
 
 CAPTURES = Path(__file__).parents[1] / "publisher" / "captures"
@@ -21,10 +21,10 @@ async def test_a_history_travels_to_another_server(nats_server: LocalNatsServer,
         for number in range(5):
             await bus.publish(price(mark_twap=number))
             await bus.publish(funding(funding_rate=number))
-        await drift_bus("export", folder, "--nats-url", nats_server.url)
+        await drift_bus_anew("export", folder, "--nats-url", nats_server.url)
         refused = await drift_bus("import", folder, "--nats-url", nats_server.url)
     async with LocalNatsServer() as other:
-        first = await drift_bus("import", folder, "--nats-url", other.url)
+        first = await drift_bus_anew("import", folder, "--nats-url", other.url)
         again = await drift_bus("import", folder, "--nats-url", other.url, "--json")
         back = await drift_bus("export", str(tmp_path / "y"), "--nats-url", other.url, "--json")
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from drift_bus.nats_server import LocalNatsServer
-from tests.cli.support import Bus, Finished, drift_bus, funding, market, price, spot
+from tests.cli.support import Bus, Finished, drift_bus, drift_bus_anew, funding, market, price, spot
 from tests.cli.support_hosted import HostedApi, fresh_on_bus, perp, stats
 
 SOL = (funding(), price(), market())
@@ -204,7 +204,7 @@ async def test_wrong_options_are_told_before_anything_is_asked(nats_server: Loca
 async def test_an_interrupt_ends_the_wait_for_the_hosted_api(nats_server: LocalNatsServer) -> None:
     async with HostedApi.running() as api:
         api.hangs = "begin"
-        done = await drift_bus(
+        done = await drift_bus_anew(
             "reconcile", "--against", api.url, "--nats-url", nats_server.url, "--timeout", "100",
             interrupt_after_line="asking", NO_PROXY="*",
         )  # fmt: skip

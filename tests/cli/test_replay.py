@@ -11,7 +11,7 @@ import pytest
 from drift_bus.nats_server import LocalNatsServer
 from drift_schemas import Topology
 from drift_subscribers.history import format_moment
-from tests.cli.support import drift_bus, started
+from tests.cli.support import drift_bus, drift_bus_anew, started
 from tests.subscribers.replay.support import settled_bucket, stored, stored_at
 from tests.support.bus_writer import BusWriter, funding_event, price_event
 from tests.support.wait import wait_until
@@ -62,7 +62,7 @@ async def test_a_part_of_it(nats_server: LocalNatsServer, times: list[int]) -> N
 
 
 async def test_lines_for_people(nats_server: LocalNatsServer, times: list[int]) -> None:
-    done = await drift_bus("replay", "--kind", "price", "--nats-url", nats_server.url)
+    done = await drift_bus_anew("replay", "--kind", "price", "--nats-url", nats_server.url)
 
     assert done.status == 0
     assert done.stdout.count("SIMULATED") == COUNT

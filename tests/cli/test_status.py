@@ -15,7 +15,7 @@ from drift_bus.status import Lead, Standing
 from drift_publisher.epoch import claim_epoch
 from drift_publisher.lease import Lease
 from drift_schemas import SCHEMA_HEADER, StatusEvent, encode
-from tests.cli.support import Bus, drift_bus, started, status
+from tests.cli.support import Bus, drift_bus, drift_bus_anew, started, status
 
 
 def leader(**changes: Any) -> StatusEvent:
@@ -71,7 +71,7 @@ async def test_it_shows_who_leads_and_who_stands_by(nats_server: LocalNatsServer
 
 async def test_where_nobody_leads_the_status_is_1(nats_server: LocalNatsServer) -> None:
     async with Bus.on(nats_server.url) as bus:
-        empty = await drift_bus("status", "--nats-url", nats_server.url)
+        empty = await drift_bus_anew("status", "--nats-url", nats_server.url)
         async with led(bus):
             pass
         resigned = await drift_bus("status", "--json", "--nats-url", nats_server.url)

@@ -7,7 +7,7 @@ import pytest
 from drift_bus.nats_server import LocalNatsServer
 from drift_bus.streams import StreamState
 from drift_schemas import KINDS, Topology
-from tests.cli.support import Bus, drift_bus, funding, price
+from tests.cli.support import Bus, drift_bus, drift_bus_anew, funding, price
 
 
 async def test_it_lists_the_stream_its_history_and_its_buckets(nats_server: LocalNatsServer) -> None:
@@ -15,7 +15,7 @@ async def test_it_lists_the_stream_its_history_and_its_buckets(nats_server: Loca
         for number in range(5):
             await bus.publish(price(mark_twap=number))
         done = await drift_bus("streams", "--json", "--nats-url", nats_server.url)
-        table = await drift_bus("streams", "--nats-url", nats_server.url)
+        table = await drift_bus_anew("streams", "--nats-url", nats_server.url)
 
     topology = Topology()
     names = [topology.stream, topology.funding_history, *(topology.bucket_stream(kind) for kind in KINDS)]

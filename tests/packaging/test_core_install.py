@@ -76,7 +76,7 @@ def engine_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     python = folder / "bin" / "python"
     installed = run(
         sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-input", "--retries", "1",
-        "--timeout", "10", "--only-binary=:all:", "-c", CONSTRAINTS, wheel,
+        "--timeout", "10", "--no-compile", "--only-binary=:all:", "-c", CONSTRAINTS, wheel,
     )  # fmt: skip
     if installed.returncode != 0 and "connection broken by" in installed.stderr:
         pytest.skip("pip reaches no package registry, so the core install cannot be tried")

@@ -13,7 +13,7 @@ from drift_bus.authority import FolderRefused, InvalidEngineName
 from drift_bus.nats_server import find_nats_server
 from drift_schemas import Topology
 from drift_schemas.access import KeyPair
-from tests.cli.support import drift_bus
+from tests.cli.support import drift_bus, drift_bus_anew
 from tests.security.support import Guarded, authority, guarded_server, refused_connection
 from tests.support.wait import wait_until
 
@@ -25,7 +25,7 @@ def modes(folder: Path) -> set[int]:
 async def test_everything_is_its_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        told = await drift_bus("auth", "init", "auth", "--json", cwd=tmp_path)
+        told = await drift_bus_anew("auth", "init", "auth", "--json", cwd=tmp_path)
     finally:
         os.umask(before)
     folder = tmp_path / "auth"
@@ -151,7 +151,7 @@ def object_with_key(pair: KeyPair) -> object:
 
 
 async def test_it_says_where_the_env_file_is_wrong(tmp_path: Path) -> None:
-    told = await drift_bus("--env-file", str(tmp_path / "absent.env"), "watch")
+    told = await drift_bus_anew("--env-file", str(tmp_path / "absent.env"), "watch")
     assert told.status == 2
     assert "absent.env: No such file" in told.complaint
     (tmp_path / "other.env").write_text("SHELL=/bin/sh\n")
