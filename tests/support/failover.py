@@ -160,28 +160,29 @@ class Scene:
         await wait_until(lambda: not self._unsettled(), PATIENCE_S, "every settlement reaches the engine")
 
     async def verdict(self) -> Verdict:
-        """Ends the load, waits until the engine has caught up or does not, and compares."""
+        """Ends the load, waits until the engine has caught up with what is stored by then or does not, and compares."""
         self.sim.pause_walk()
+        stored = {kind: await stored_changes(self.server.url, Topology(), kinds=(kind,)) for kind in KINDS}
         with contextlib.suppress(AssertionError):
-            await wait_until(self._has_caught_up, PATIENCE_S, every_s=0.5)
+            await wait_until(lambda: not self._lost(stored) and not self._unsettled(), PATIENCE_S, every_s=0.5)
         given = sorted((pair for pairs in self.given.values() for pair in pairs), key=lambda pair: pair[0])
         newest = old = 0
         for _, event in given:
             old += event.epoch < newest
             newest = max(event.epoch, newest)
         same = [repr((event.kind, sorted(event.model_dump(exclude=_SAID_ANEW).items()))) for _, event in given]
-        return Verdict(len(given), await self._lost(), len(repeated(same)), old, len(self._unsettled()))
+        return Verdict(len(given), self._lost(stored), len(repeated(same)), old, len(self._unsettled()))
 
-    async def _has_caught_up(self) -> bool:
-        return not await self._lost() and not self._unsettled()
-
-    async def _lost(self) -> tuple[str, ...]:
-        """Changes that the stream holds from the first one that the engine was given on, and that it was not given."""
+    def _lost(self, stored: dict[Kind, dict[int, str]]) -> tuple[str, ...]:
+        """Stored changes, from the first one that the engine was given on, that it was not given."""
         lost: list[str] = []
         for kind, pairs in self.given.items():
             seen = {sequence for sequence, _ in pairs}
-            stored = await stored_changes(self.server.url, Topology(), kinds=(kind,))
-            lost += (f"{sequence} {stored[sequence]}" for sequence in stored if min(seen) <= sequence not in seen)
+            lost += (
+                f"{sequence} {identity}"
+                for sequence, identity in stored[kind].items()
+                if min(seen) <= sequence not in seen
+            )
         return tuple(lost)
 
     def _unsettled(self) -> set[tuple[str, int]]:
