@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
+from drift_publisher.backoff import Backoff
 from drift_simulator import Simulator, SimulatorConfig
 
 _FEW = 5
@@ -14,7 +16,7 @@ _FEW = 5
 
 @pytest.fixture
 async def sim(program: str) -> AsyncIterator[Simulator]:
-    """A living cluster of few markets: 200 account updates and 20 slots a second."""
+    """A living cluster of few markets: 100 account updates and 20 slots a second."""
     async with Simulator(_config(program, perp_markets=_FEW, spot_markets=_FEW)) as simulator:
         yield simulator
 
@@ -33,10 +35,20 @@ async def whole_sim(program: str) -> AsyncIterator[Simulator]:
         yield simulator
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses after a loss stay below half a second, so that one publisher can go through many losses in a row.
+
+    That they grow, and that nobody is stormed, is for the tests that do without this.
+    """
+    for module in ("websocket", "budget"):
+        monkeypatch.setattr(f"drift_publisher.{module}.Backoff", partial(Backoff, longest_s=0.5))
+
+
 def _config(program: str, *, perp_markets: int | None = None, spot_markets: int | None = None) -> SimulatorConfig:
     return SimulatorConfig(
         program=program,
-        updates_per_second=200.0,
+        updates_per_second=100.0,
         # Shorter than any pause between two sockets, so that what changed meanwhile is of a slot of its own.
         slot_interval_s=0.05,
         perp_markets=perp_markets,
