@@ -8,34 +8,36 @@ from drift_bus.nats_server import LocalNatsServer
 from drift_publisher import PublisherSettings, RpcUnavailable, SettingsError, UnknownMarket
 from drift_publisher.publisher import Publisher
 from drift_simulator import Fault, Simulator
-from tests.support.publishing import bus_reader, running_publisher
+from tests.support.publishing import bus_reader, chain_of, running_publisher
 from tests.support.wait import wait_until
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        Fault(kind="silent_stall", duration_s=8),
-        Fault(kind="close_after_messages", messages=40, duration_s=3),
-        Fault(kind="garbage_ws", duration_s=2),
-        Fault(kind="half_open", duration_s=8),
-        Fault(kind="slot_stuck", duration_s=8),
-    ],
-    ids=lambda fault: str(fault.kind),
-)
-async def test_a_socket_that_is_of_no_use_is_replaced(
-    sim: Simulator, nats_server: LocalNatsServer, fault: Fault
-) -> None:
-    async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server, slot_silence_s=2) as publisher:
-        assert publisher.chain is not None
-        status = publisher.chain.status
+@pytest.mark.usefixtures("impatient")
+async def test_a_socket_that_is_of_no_use_is_replaced(sim: Simulator, nats_server: LocalNatsServer) -> None:
+    """One publisher, and one fault after the other, each longer than the silence that is put up with."""
+    async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server, slot_silence_s=1) as publisher:
+        status = chain_of(publisher).status
         await wait_until(lambda: status.state == "live")
-        sim.faults.inject(fault)
-        await wait_until(lambda: status.reconnects > 0, what="the loss is noticed")
-        await wait_until(lambda: status.state == "live", what="the socket is back")
-        seen = len(bus.changes["price.SOL-PERP"])
-        await wait_until(lambda: len(bus.changes["price.SOL-PERP"]) > seen + 1)
-        await wait_until(lambda: status.state == "live" and sim.counters.sockets_open == 1, what="one socket, and live")
+        for fault in (
+            Fault(kind="silent_stall", duration_s=4),
+            Fault(kind="close_after_messages", messages=40, duration_s=3),
+            Fault(kind="garbage_ws", duration_s=2),
+            Fault(kind="half_open", duration_s=4),
+            Fault(kind="slot_stuck", duration_s=4),
+        ):
+            before = status.reconnects
+            sim.faults.inject(fault)
+            await wait_until(lambda: status.reconnects > before, what=f"{fault.kind}: the loss is noticed")  # noqa: B023
+            await wait_until(lambda: status.state == "live", what=f"{fault.kind}: the socket is back")
+            seen = len(bus.changes["price.SOL-PERP"])
+            await wait_until(
+                lambda: len(bus.changes["price.SOL-PERP"]) > seen + 1,  # noqa: B023
+                what=f"{fault.kind}: data flows again",
+            )
+            await wait_until(
+                lambda: status.state == "live" and sim.counters.sockets_open == 1 and not sim.faults.listing(),
+                what=f"{fault.kind}: one socket, and live",
+            )
 
 
 async def test_confirmations_out_of_order_put_no_price_under_another_market(

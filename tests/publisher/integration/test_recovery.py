@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import orjson
@@ -44,25 +45,24 @@ async def test_a_start_under_a_fault_ends_up_right(sim: Simulator, nats_server: 
         assert sim.counters.connection_attempts <= 8
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        Fault(kind="delay", seconds=0.05, duration_s=1),
-        Fault(kind="jsonrpc_error", code=-32602, duration_s=1),
-    ],
-    ids=lambda fault: str(fault.kind),
-)
-async def test_a_reconnect_under_a_fault_ends_up_right(
-    sim: Simulator, nats_server: LocalNatsServer, fault: Fault
-) -> None:
+@pytest.mark.usefixtures("impatient")
+async def test_a_reconnect_under_a_fault_ends_up_right(sim: Simulator, nats_server: LocalNatsServer) -> None:
     truth = Truth(sim)
     async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server) as publisher:
         await _live(publisher)
-        sim.faults.inject(fault)
-        sim.faults.inject(Fault(kind="close_after_messages", messages=1, count=1))
-        await wait_until(lambda: chain_of(publisher).status.reconnects)
-        await _live(publisher)
-        await truth.arrives(bus)
+        status = chain_of(publisher).status
+        for fault in (
+            Fault(kind="delay", seconds=0.05, duration_s=1),
+            Fault(kind="jsonrpc_error", code=-32602, duration_s=1),
+        ):
+            sim.resume_walk()
+            reconnects = status.reconnects
+            sim.faults.inject(fault)
+            sim.faults.inject(Fault(kind="close_after_messages", messages=1, count=1))
+            await wait_until(lambda: status.reconnects > reconnects, what=f"{fault.kind}: the socket is lost")  # noqa: B023
+            await _live(publisher)
+            await truth.arrives(bus)
+            sim.faults.clear()
 
 
 async def test_a_peer_that_vanishes_during_the_subscription_is_given_up(
@@ -98,6 +98,10 @@ async def test_a_refresh_that_is_throttled_is_waited_for(sim: Simulator, nats_se
         await truth.arrives(bus)
 
 
+def _answer(right: Callable[[Any], bytes], bend: Callable[[bytes], bytes], params: Any) -> bytes:
+    return bend(right(params))
+
+
 def _null(_: bytes) -> bytes:
     return b"null"
 
@@ -116,9 +120,9 @@ def _slotless(answer: bytes) -> bytes:
     return orjson.dumps({**orjson.loads(answer), "context": {"slot": None}})
 
 
-@pytest.mark.parametrize("bend", [_null, _short, _shapeless, _slotless])
+@pytest.mark.usefixtures("impatient")
 async def test_accounts_in_another_form_are_no_data(
-    sim: Simulator, nats_server: LocalNatsServer, bend: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+    sim: Simulator, nats_server: LocalNatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first account of the list above all: without it, each would stand for the next one."""
     truth = Truth(sim)
@@ -126,13 +130,19 @@ async def test_accounts_in_another_form_are_no_data(
     async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server) as publisher:
         await _live(publisher)
         status, right = chain_of(publisher).status, methods["getMultipleAccounts"]
-        monkeypatch.setitem(methods, "getMultipleAccounts", lambda params: bend(right(params)))
-        sim.faults.inject(Fault(kind="close_after_messages", messages=1, count=1))
-        await wait_until(lambda: status.reconnects >= 2 and "another form" in status.reason)
-        assert not status.is_alive
-        monkeypatch.undo()
-        await _live(publisher)
-        await truth.arrives(bus)
+        for bend in (_null, _short, _shapeless, _slotless):
+            sim.resume_walk()
+            name, reconnects = bend.__name__, status.reconnects
+            with monkeypatch.context() as bent:
+                bent.setitem(methods, "getMultipleAccounts", partial(_answer, right, bend))
+                sim.faults.inject(Fault(kind="close_after_messages", messages=1, count=1))
+                await wait_until(
+                    lambda: status.reconnects >= reconnects + 2 and "another form" in status.reason,  # noqa: B023
+                    what=f"{name}: it is refused",
+                )
+                assert not status.is_alive, name
+            await _live(publisher)
+            await truth.arrives(bus)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ async def test_a_subscription_that_the_node_forgot_is_made_anew(sim: Simulator, 
         chain = chain_of(publisher)
         oracle = chain.store.perp_markets[0].oracle
         await wait_until(lambda: chain.status.state == "live")
-        await wait_until(lambda: sim.counters.notifications > 1_000, what="every subscription shows its rhythm")
+        await wait_until(lambda: sim.counters.notifications > 700, what="every subscription shows its rhythm")
         sim.faults.inject(Fault(kind="deaf_subscription", pubkey=oracle))
         version = chain.store.version(oracle)
         assert version is not None

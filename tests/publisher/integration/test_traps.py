@@ -40,17 +40,9 @@ def _price(bus: BusReader, market: str) -> PriceEvent | None:
 # --- 1: a subscriber that dies of anything but ConnectionClosed, and does not read anew after a reconnect -------------
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        Fault(kind="garbage_ws", count=1),
-        Fault(kind="close_after_messages", messages=1, count=1),
-        Fault(kind="silent_stall", duration_s=1.5),
-    ],
-    ids=lambda fault: str(fault.kind),
-)
+@pytest.mark.usefixtures("impatient")
 async def test_trap_1_whatever_ends_a_socket_it_comes_back_with_what_was_missed(
-    sim: Simulator, nats_server: LocalNatsServer, fault: Fault
+    sim: Simulator, nats_server: LocalNatsServer
 ) -> None:
     """The chain is frozen but for one price that changes unseen: only a read after the reconnect can bring it."""
     truth = Truth(sim)
@@ -60,21 +52,30 @@ async def test_trap_1_whatever_ends_a_socket_it_comes_back_with_what_was_missed(
     ):
         await _becomes(publisher, "live")
         status = chain_of(publisher).status
-        await truth.arrives(bus)
-        reads = sim.counters.requests_by_method["getMultipleAccounts"]
-        sim.faults.inject(fault)
-        await wait_until(lambda: sim.faults.listing() == [] or fault.duration_s)
-        sim.faults.inject(Fault(kind="silent_stall", method="accountSubscribe", duration_s=3))
-        sim.faults.inject(Fault(kind="silent_stall", method="programSubscribe", duration_s=3))
-        sim.set_oracle_price("SOL-PERP", 987_654_321)
-        await wait_until(lambda: status.reconnects, what="the loss is noticed")
-        await _becomes(publisher, "live")
-        await truth.arrives(bus)
-        sol = _price(bus, "SOL-PERP")
-        assert sol is not None
-        assert sol.oracle_price == 987_654_321
-        assert sim.counters.requests_by_method["getMultipleAccounts"] > reads
-        assert sim.counters.sockets_open == 1
+        for price, fault in enumerate(
+            (
+                Fault(kind="garbage_ws", count=1),
+                Fault(kind="close_after_messages", messages=1, count=1),
+                Fault(kind="silent_stall", duration_s=1.5),
+            ),
+            start=987_654_321,
+        ):
+            await truth.arrives(bus)
+            reads, reconnects = sim.counters.requests_by_method["getMultipleAccounts"], status.reconnects
+            sim.faults.inject(fault)
+            await wait_until(lambda: sim.faults.listing() == [] or fault.duration_s)  # noqa: B023
+            sim.faults.inject(Fault(kind="silent_stall", method="accountSubscribe", duration_s=3))
+            sim.faults.inject(Fault(kind="silent_stall", method="programSubscribe", duration_s=3))
+            sim.set_oracle_price("SOL-PERP", price)
+            await wait_until(lambda: status.reconnects > reconnects, what=f"{fault.kind}: the loss is noticed")  # noqa: B023
+            await _becomes(publisher, "live")
+            await truth.arrives(bus)
+            sol = _price(bus, "SOL-PERP")
+            assert sol is not None
+            assert sol.oracle_price == price, f"{fault.kind}: what was missed"
+            assert sim.counters.requests_by_method["getMultipleAccounts"] > reads, f"{fault.kind}: it was read"
+            assert sim.counters.sockets_open == 1, f"{fault.kind}: one socket"
+            sim.faults.clear()
 
 
 # --- 2: confirmations matched first in, first out, and kept over a reconnect ------------------------------------------
@@ -180,27 +181,27 @@ async def test_trap_5_silence_is_noticed_and_nothing_counts_as_live_meanwhile(
 # --- 6: a polling loop that ends at the first error -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        Fault(kind="jsonrpc_error", code=-32602, message="not today", duration_s=1.5),
-        Fault(kind="jsonrpc_error", duration_s=1.5),
-        Fault(kind="http_html_429", retry_after_s=1, duration_s=1.5),
-    ],
-    ids=["refused", "unhealthy", "html_429"],
-)
-async def test_trap_6_polling_outlives_every_error(sim: Simulator, nats_server: LocalNatsServer, fault: Fault) -> None:
+@pytest.mark.usefixtures("impatient")
+async def test_trap_6_polling_outlives_every_error(sim: Simulator, nats_server: LocalNatsServer) -> None:
     truth = Truth(sim)
     settings = {"source": "polling", "poll_every_s": 0.2, "rpc_rate_per_s": 50, "slot_silence_s": 0.8}
     async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server, **settings) as publisher:
         await _becomes(publisher, "polling")
-        sim.faults.inject(fault)
         status = chain_of(publisher).status
-        await wait_until(lambda: not status.is_alive, what="nothing counts as alive meanwhile")
-        await wait_until(lambda: status.is_alive, what="it goes on")
-        sim.set_oracle_price("SOL-PERP", 55_000_000)
-        await truth.arrives(bus)
-        assert status.reason == ""
+        for price, (name, fault) in enumerate(
+            {
+                "refused": Fault(kind="jsonrpc_error", code=-32602, message="not today", duration_s=1.5),
+                "unhealthy": Fault(kind="jsonrpc_error", duration_s=1.5),
+                "HTML with 429": Fault(kind="http_html_429", retry_after_s=1, duration_s=1.5),
+            }.items(),
+            start=55_000_000,
+        ):
+            sim.faults.inject(fault)
+            await wait_until(lambda: not status.is_alive, what=f"{name}: nothing counts as alive meanwhile")
+            await wait_until(lambda: status.is_alive, what=f"{name}: it goes on")
+            sim.set_oracle_price("SOL-PERP", price)
+            await truth.arrives(bus)
+            assert status.reason == "", name
 
 
 # --- 7: a missing market is a KeyError, a ValueError or None ----------------------------------------------------------
@@ -304,35 +305,50 @@ async def test_trap_8_the_websocket_has_its_own_port_and_path_and_bodies_are_wha
 # --- 9: unknown enum numbers, and errors without data -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["slotSubscribe", "programSubscribe", "accountSubscribe"])
+@pytest.mark.usefixtures("impatient")
 async def test_trap_9_a_refused_subscription_without_data_is_asked_for_again(
-    sim: Simulator, nats_server: LocalNatsServer, method: str
+    sim: Simulator, nats_server: LocalNatsServer
 ) -> None:
-    sim.faults.inject(Fault(kind="jsonrpc_error", method=method, count=1, message="Too many subscriptions"))
-    truth = Truth(sim)
+    """At the start and on the way: each method once."""
+    truth, losses = Truth(sim), 1
+    _refuse_once(sim, "slotSubscribe")
     async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server) as publisher:
-        await wait_until(lambda: chain_of(publisher).status.reconnects == 1)
+        status = chain_of(publisher).status
+        await wait_until(lambda: status.reconnects == losses, what="slotSubscribe: it is refused")
+        for method in ("programSubscribe", "accountSubscribe"):
+            await _becomes(publisher, "live")
+            _refuse_once(sim, method)
+            sim.faults.inject(Fault(kind="close_after_messages", messages=1, count=1))
+            losses += 2  # the close, and the refusal
+            await wait_until(lambda: status.reconnects == losses, what=f"{method}: it is refused")  # noqa: B023
         await _becomes(publisher, "live")
         await truth.arrives(bus)
+        assert status.reconnects == losses
         assert sim.counters.sockets_open == 1
 
 
-@pytest.mark.parametrize("enum", ["status", "contract_tier", "oracle_source"])
+def _refuse_once(sim: Simulator, method: str) -> None:
+    sim.faults.inject(Fault(kind="jsonrpc_error", method=method, count=1, message="Too many subscriptions"))
+
+
 async def test_trap_9_an_unknown_enum_number_keeps_nobody_from_starting(
-    sim: Simulator, nats_server: LocalNatsServer, enum: str
+    sim: Simulator, nats_server: LocalNatsServer
 ) -> None:
     """Its name says that it is unknown; an oracle that nobody knows how to read has no price."""
-    sol = sim.cluster.perp("SOL-PERP")
-    sim.faults.inject(Fault(kind="unknown_enum", pubkey=str(sol.pubkey), field=enum, value=200))
+    names = {"SOL-PERP": "status", "BTC-PERP": "contract_tier", "ETH-PERP": "oracle_source"}
+    for name, enum in names.items():
+        address = str(sim.cluster.perp(name).pubkey)
+        sim.faults.inject(Fault(kind="unknown_enum", pubkey=address, field=enum, value=200))
     truth = Truth(sim)
     async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server):
-        unread = ("SOL-PERP",) if enum == "oracle_source" else ()
-        await truth.arrives(bus, without=unread)
-        market, price = bus.last("market", "SOL-PERP"), _price(bus, "SOL-PERP")
-        assert isinstance(market, MarketEvent)
-        assert price is not None
-        assert getattr(market, enum) == "Unknown(200)"
-        assert (price.oracle_price is None) == bool(unread)
+        await truth.arrives(bus, without=("ETH-PERP",))
+        for name, enum in names.items():
+            await wait_until(lambda: bus.last("market", name) and _price(bus, name))  # noqa: B023
+            market, price = bus.last("market", name), _price(bus, name)
+            assert isinstance(market, MarketEvent)
+            assert price is not None
+            assert getattr(market, enum) == "Unknown(200)", name
+            assert (price.oracle_price is None) == (enum == "oracle_source"), name
 
 
 # --- 10: Lazer prices through floats, and a TWAP that is just the price -----------------------------------------------
@@ -360,24 +376,43 @@ async def test_trap_10_a_lazer_price_is_exact_to_the_last_digit(sim: Simulator, 
 # --- 11: the side that receives funding -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("mark", "longs", "shorts"),
-    [(103, 40, 100), (97, 100, 40), (103, 100, 40), (97, 40, 100)],
-    ids=[
-        "shorts receive and are more",
-        "longs receive and are more",
-        "longs pay and are more",
-        "shorts pay and are more",
-    ],
-)
 async def test_trap_11_who_receives_funding_gets_what_the_payers_pay(
-    sim: Simulator, nats_server: LocalNatsServer, mark: int, longs: int, shorts: int
+    sim: Simulator, nats_server: LocalNatsServer
 ) -> None:
-    """With an empty fee pool: where the AMM would have to pay, the receiving side shares what comes in."""
-    base, sol = 10**9 * 1000, sim.cluster.perp("SOL-PERP")
+    """With an empty fee pool: where the AMM would have to pay, the receiving side shares what comes in.
+
+    Each market is another case.
+    """
+    cases = {
+        "shorts receive and are more": (103, 40, 100),
+        "longs receive and are more": (97, 100, 40),
+        "longs pay and are more": (103, 100, 40),
+        "shorts pay and are more": (97, 40, 100),
+    }
     sim.pause_walk()
-    sim.set_oracle_price("SOL-PERP", 100_000_000)
-    record = sol.copy()
+    markets = [market.name for market in sim.cluster.perp_markets[: len(cases)]]
+    for name, (mark, longs, shorts) in zip(markets, cases.values(), strict=True):
+        _set_funding_case(sim, name, mark, longs, shorts)
+    async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server):
+        for name, (case, (mark, longs, shorts)) in zip(markets, cases.items(), strict=True):
+            await wait_until(partial(bus.last, "funding", name))
+            funding = bus.last("funding", name)
+            assert isinstance(funding, FundingEvent)
+            long, short = funding.estimated_funding_rate_long, funding.estimated_funding_rate_short
+            assert long is not None
+            assert short is not None
+            assert (long > 0, short > 0) == (mark > 100, mark > 100), case
+            payers, receivers = (longs, shorts) if mark > 100 else (shorts, longs)
+            paid, received = (long, short) if mark > 100 else (short, long)
+            expected = paid if payers >= receivers else paid * payers // receivers
+            assert received == pytest.approx(expected, rel=1e-6), case
+
+
+def _set_funding_case(sim: Simulator, name: str, mark: int, longs: int, shorts: int) -> None:
+    """An oracle at 100, a mark at ``mark``, and so many thousands of base on either side."""
+    base, market = 10**9 * 1000, sim.cluster.perp(name)
+    sim.set_oracle_price(name, 100_000_000)
+    record = market.copy()
     record["base_asset_amount_long"] = longs * base
     record["base_asset_amount_short"] = -shorts * base
     record["base_asset_amount_with_amm"] = (longs - shorts) * base
@@ -385,16 +420,4 @@ async def test_trap_11_who_receives_funding_gets_what_the_payers_pay(
     for average in ("last_mark_price_twap", "last_bid_price_twap", "last_ask_price_twap"):
         record[average] = mark * 1_000_000
     record["historical_oracle_data.last_oracle_price_twap"] = 100_000_000
-    sim.set_account(sol.pubkey, bytes(record))
-    async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server):
-        await wait_until(lambda: bus.last("funding", "SOL-PERP"))
-        funding = bus.last("funding", "SOL-PERP")
-        assert isinstance(funding, FundingEvent)
-        long, short = funding.estimated_funding_rate_long, funding.estimated_funding_rate_short
-        assert long is not None
-        assert short is not None
-        assert (long > 0, short > 0) == (mark > 100, mark > 100)
-        payers, receivers = (longs, shorts) if mark > 100 else (shorts, longs)
-        paid, received = (long, short) if mark > 100 else (short, long)
-        expected = paid if payers >= receivers else paid * payers // receivers
-        assert received == pytest.approx(expected, rel=1e-6)
+    sim.set_account(market.pubkey, bytes(record))
