@@ -92,6 +92,7 @@ async def test_a_throttled_endpoint_gets_no_more_than_the_budget(sim: Simulator,
     settings = {"rpc_rate_per_s": rate, "rpc_burst": burst}
     async with running_publisher(sim, nats_server, **settings) as publisher:
         await wait_until(partial(_is, publisher, "live"))
+        sim.pause_walk()  # it is about connections, and slots go on
         sim.faults.inject(Fault(kind="http_429", retry_after_s=1, duration_s=storm_s))
         sim.faults.inject(Fault(kind="ws_429", retry_after_s=1, duration_s=storm_s))
         sim.faults.inject(Fault(kind="close_after_messages", messages=1, count=1))
@@ -108,6 +109,7 @@ async def test_a_server_that_closes_after_accepting_is_not_stormed(
     lasts_s = 12.0
     async with running_publisher(sim, nats_server) as publisher:
         await wait_until(partial(_is, publisher, "live"))
+        sim.pause_walk()  # it is about connections, and slots go on
         sim.faults.inject(Fault(kind="close_after_accept", duration_s=lasts_s))
         sim.faults.inject(Fault(kind="close_after_messages", messages=1, count=1))
         attempts, began = sim.counters.connection_attempts, time.monotonic()
