@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from drift_bus.errors import CommandError, UsageProblem, complain
 from drift_bus.progress import progress
 from drift_bus.settings import CommandSettings
-from drift_schemas.access import AccessError, NatsAccess, NatsLogin, close_quietly, explain
+from drift_schemas.access import AccessError, NatsAccess, NatsLogin, close_quietly, end, explain
 
 __all__ = ["connected"]
 
@@ -53,7 +53,7 @@ async def connected(
 async def _connect(
     client: Client, servers: Sequence[str], login: NatsLogin, reporter: _Reporter, timeout_s: float
 ) -> None:
-    connecting = asyncio.ensure_future(
+    connecting = asyncio.create_task(
         client.connect(
             list(servers),
             name="drift-bus",
@@ -67,7 +67,7 @@ async def _connect(
             **login.options_for(client),
         )
     )
-    refused = asyncio.ensure_future(reporter.refused.wait())
+    refused = asyncio.create_task(reporter.refused.wait())
     try:
         await asyncio.wait({connecting, refused}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if connecting.done():
@@ -76,9 +76,7 @@ async def _connect(
     except (nats.errors.Error, OSError, ValueError) as error:
         reporter.last_error = error
     finally:
-        for task in (connecting, refused):
-            task.cancel()
-        await asyncio.gather(connecting, refused, return_exceptions=True)
+        await end(connecting, refused)
     where = ", ".join(servers)
     if reporter.refused.is_set():
         raise CommandError(f"{where} refused the connection: {reporter.reason}")

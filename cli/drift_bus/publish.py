@@ -15,6 +15,7 @@ from drift_bus.errors import CommandError, UsageProblem, first_cause
 from drift_bus.logs import configure_logs, log_with
 from drift_bus.runtime import Stopped, also_stopped_by_stdin, interrupted_by, run_until_stopped
 from drift_bus.settings import CommandSettings
+from drift_schemas.access import end
 
 if TYPE_CHECKING:
     from drift_publisher import Publisher
@@ -109,6 +110,4 @@ async def _run(publisher: Publisher, stop: asyncio.Event, capture_into: CaptureF
         if ready.is_set() or publishing.done():
             await publishing
     finally:
-        for task in (publishing, *others):
-            task.cancel()
-        await asyncio.gather(publishing, *others, return_exceptions=True)
+        await end(publishing, *others)

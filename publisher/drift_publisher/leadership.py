@@ -12,12 +12,12 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from drift_publisher.bus import Bus
-from drift_publisher.cancelling import apart
 from drift_publisher.epoch import Term, claim_epoch, rewrite_epoch
 from drift_publisher.errors import NatsUnavailable
 from drift_publisher.lease import Lease, LeaseLost
 from drift_publisher.source import SourceStatus
 from drift_schemas import MessageError, StatusEvent, Topology, decode_status
+from drift_schemas.access import apart
 
 __all__ = ["Leadership", "Reign"]
 

@@ -13,7 +13,7 @@ from nats.errors import Error as NatsError
 from drift_publisher.errors import NatsUnavailable, SettingsError
 from drift_publisher.nats_client import NatsClient
 from drift_publisher.redact import redact, redact_url
-from drift_schemas.access import AccessError, NatsAccess, NatsLogin, close_quietly, explain
+from drift_schemas.access import AccessError, NatsAccess, NatsLogin, apart, close_quietly, explain
 
 __all__ = ["connect_nats"]
 
@@ -92,7 +92,7 @@ async def _connect(
         _log.info("NATS: connected again")
         reconnected.set()
 
-    await client.connect(
+    connecting = client.connect(
         servers,
         name=name,
         error_cb=on_error,
@@ -107,3 +107,4 @@ async def _connect(
         pending_size=4 * 1024 * 1024,
         **login.options_for(client),
     )
+    await apart(connecting, name="connecting to NATS")

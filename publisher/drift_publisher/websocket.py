@@ -15,7 +15,6 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from drift_publisher.backoff import Backoff
-from drift_publisher.cancelling import apart
 from drift_publisher.endpoints import Endpoint, EndpointPool
 from drift_publisher.errors import RpcUnavailable
 from drift_publisher.http_transport import retry_after_s
@@ -25,6 +24,7 @@ from drift_publisher.redact import redact
 from drift_publisher.rpc import RpcClient, RpcRefused
 from drift_publisher.source import AccountUpdate, Deliver, SourceStatus, Subscriptions
 from drift_publisher.subscription_table import SubscriptionRefused, SubscriptionTable
+from drift_schemas.access import apart
 
 __all__ = ["SocketLost", "WebSocketSource"]
 

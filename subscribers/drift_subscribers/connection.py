@@ -16,7 +16,7 @@ from nats.errors import SlowConsumerError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 from tenacity.stop import stop_base, stop_never
 
-from drift_schemas.access import AccessError, NatsAccess, NatsLogin, cancellations, close_quietly, explain, hide_seeds
+from drift_schemas.access import AccessError, NatsAccess, NatsLogin, apart, close_quietly, explain, hide_seeds
 from drift_subscribers.errors import CannotConnect
 from drift_subscribers.statistics import Counters
 
@@ -162,7 +162,7 @@ class Connection:
                 self._client = await self._connect_once()
 
     async def _connect_once(self) -> Client:
-        client, before = Client(), cancellations()
+        client = Client()
 
         async def lost() -> None:
             if self._client is client and not self._closing:
@@ -180,7 +180,7 @@ class Connection:
 
         try:
             # Two quick tries and an honest failure: with unlimited attempts nats-py would never return.
-            await client.connect(
+            connecting = client.connect(
                 list(self._servers),
                 name="drift-feed",
                 connect_timeout=2,
@@ -193,8 +193,7 @@ class Connection:
                 closed_cb=gave_up,
                 **{**self._options, **(self._login.options_for(client) if self._login else {})},
             )
-            if cancellations() > before:
-                raise asyncio.CancelledError
+            await apart(connecting, name="connecting to NATS")
         except BaseException:
             client.options["allow_reconnect"] = False
             with contextlib.suppress(Exception):

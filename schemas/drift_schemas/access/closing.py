@@ -10,7 +10,7 @@ from nats.errors import Error as NatsError
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-__all__ = ["cancellations", "close_quietly"]
+__all__ = ["close_quietly"]
 
 _CLOSE_S: Final = 2.0
 
@@ -22,18 +22,17 @@ async def close_quietly(client: Client, *, timeout_s: float = _CLOSE_S) -> None:
     asyncio answers with AttributeError; and its own reader, which may wait for the same socket's end, is cancelled for
     both.
     """
-    before = cancellations()
+    before = _cancellations()
     try:
         async with asyncio.timeout(timeout_s):
             await client.close()
     except (NatsError, OSError, TimeoutError, AttributeError):
         pass
     except asyncio.CancelledError:
-        if cancellations() > before:
+        if _cancellations() > before:
             raise
 
 
-def cancellations() -> int:
-    """How often the running task was told to end; nats-py's way of waiting may swallow one of them."""
+def _cancellations() -> int:
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()

@@ -134,9 +134,9 @@ async def test_endpoints_that_refuse_in_turn_each_get_their_pause(monkeypatch: p
     source, pool, status = source_of("ws://a", "ws://b")
     async with running(source):
         await wait_until(lambda: len(tried) == 2 and all(len(times) >= 3 for times in tried.values()))
+        await wait_until(lambda: status.reconnects == sum(len(times) for times in tried.values()))
     for times in tried.values():
         assert all(later - earlier >= 0.29 for earlier, later in itertools.pairwise(times))
-    assert status.reconnects == sum(len(times) for times in tried.values())
     assert pool.failovers_total >= 4
 
 

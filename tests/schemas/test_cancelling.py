@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import pytest
 
-from drift_publisher.cancelling import apart
+from drift_schemas.access import apart
 
 
 async def group_that_fails_when_it_is_cancelled() -> None:
@@ -28,11 +29,22 @@ async def library_that_raises_in_place_of_the_cancellation() -> None:
         raise OSError("refused")
 
 
+async def library_that_loses_one_cancellation() -> None:
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    await asyncio.Event().wait()
+
+
 async def patient() -> None:
     await asyncio.Event().wait()
 
 
-ATTEMPTS = [group_that_fails_when_it_is_cancelled, library_that_raises_in_place_of_the_cancellation, patient]
+ATTEMPTS = [
+    group_that_fails_when_it_is_cancelled,
+    library_that_raises_in_place_of_the_cancellation,
+    library_that_loses_one_cancellation,
+    patient,
+]
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS)
