@@ -18,6 +18,8 @@ from tests.support.wait import wait_until
 
 CANARY = "CANARY0123456789"
 PATIENCE_S = 60.0
+_ASK_EVERY_S = 0.1
+"""Each question is an HTTP request, and some answers take half a minute to come."""
 
 
 class Port:
@@ -45,7 +47,7 @@ class Port:
         return status == 503 and reason in {fault["reason"] for fault in given}
 
     async def wait_ready(self) -> None:
-        await wait_until(self.ready, PATIENCE_S, "ready")
+        await wait_until(self.ready, PATIENCE_S, "ready", _ASK_EVERY_S)
 
 
 @contextlib.asynccontextmanager
@@ -62,12 +64,12 @@ async def opened(sim: Simulator, server: LocalNatsServer, **settings: Any) -> As
 async def test_chain_nats_and_lead(sim: Simulator, nats_server: LocalNatsServer) -> None:
     async with opened(sim, nats_server, slot_silence_s=2) as port:
         sim.faults.inject(Fault(kind="slot_stuck"))
-        await wait_until(lambda: port.says("source down"), PATIENCE_S)
+        await wait_until(lambda: port.says("source down"), PATIENCE_S, every_s=_ASK_EVERY_S)
         sim.faults.clear()
         await port.wait_ready()
 
         await nats_server.kill()
-        await wait_until(lambda: port.says("NATS down"), PATIENCE_S)
+        await wait_until(lambda: port.says("NATS down"), PATIENCE_S, every_s=_ASK_EVERY_S)
         assert (await port.get("/livez")).status_code == 200
         await nats_server.start()
         await port.wait_ready()
@@ -83,13 +85,13 @@ async def test_one_market_among_many(sim: Simulator, nats_server: LocalNatsServe
     async with opened(sim, nats_server) as port:
         market = chain_of(port.publisher).store.perp_markets[0]
         sim.faults.inject(Fault(kind="missing_account", pubkey=market.oracle))
-        await wait_until(lambda: port.says("oracle stale", market.name), PATIENCE_S)
+        await wait_until(lambda: port.says("oracle stale", market.name), PATIENCE_S, every_s=_ASK_EVERY_S)
         sim.faults.clear()
         await port.wait_ready()
 
         sim.faults.inject(Fault(kind="short_account", pubkey=market.pubkey))
-        await wait_until(lambda: port.says("account stale", market.name), PATIENCE_S)
-        await wait_until(lambda: port.says("not stored", market.name), PATIENCE_S)
+        await wait_until(lambda: port.says("account stale", market.name), PATIENCE_S, every_s=_ASK_EVERY_S)
+        await wait_until(lambda: port.says("not stored", market.name), PATIENCE_S, every_s=_ASK_EVERY_S)
         status, body = await port.readiness()
         assert (status, body["reasons"]) == (503, [])
         assert (await port.get("/metrics")).text.count('drift_market_stale{market="') >= 2
@@ -113,7 +115,7 @@ async def test_what_a_running_publisher_counts(sim: Simulator, nats_server: Loca
             found = await samples()
             return found['drift_notification_to_ack_seconds_count{kind="price"}'] > 50 and found.get(published, 0) > 0
 
-        await wait_until(has_measured, PATIENCE_S)
+        await wait_until(has_measured, PATIENCE_S, every_s=_ASK_EVERY_S)
         found = await samples()
         assert found["drift_ready"] == found["drift_leading"] == found["drift_epoch"] == 1
         assert found["drift_initialization_time"] > 0
