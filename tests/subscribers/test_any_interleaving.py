@@ -93,7 +93,7 @@ class Run:
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
 async def test_a_lossless_consumer_sees_exactly_what_was_stored(
     steps: list[tuple[str, Any]], nats_server: LocalNatsServer

@@ -35,6 +35,18 @@ from drift_schemas import (
 __all__ = ["BusWriter", "funding_event", "market_event", "price_event", "sample", "spot_event", "status_event"]
 
 
+_STORE_FAILED = 10049
+_CREATE_TRIES = 10
+
+
+class ServerSaidNo(RuntimeError):
+    """JetStream answered a request with an error."""
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 def _common(market: str, index: int, market_type: str = "perp") -> dict[str, Any]:
     now = time.time_ns()
     return {
@@ -224,7 +236,7 @@ class BusWriter:
     async def make_stream(self) -> None:
         """Makes the stream and its buckets."""
         for config in self.topology.configs():
-            await self._api(f"STREAM.CREATE.{config['name']}", config)
+            await self._create(config)
 
     async def delete_stream(self) -> None:
         """Deletes the stream; its buckets stay."""
@@ -281,11 +293,24 @@ class BusWriter:
                 raise RuntimeError(said["error"])
             return int(said["seq"])
 
+    async def _create(self, config: dict[str, Any]) -> None:
+        """Creates one stream; again where the server's disk was not ready for it, as under a heavy load."""
+        for _ in range(_CREATE_TRIES - 1):
+            try:
+                await self._api(f"STREAM.CREATE.{config['name']}", config)
+            except ServerSaidNo as no:
+                if no.error.get("err_code") != _STORE_FAILED:
+                    raise
+                await asyncio.sleep(0.5)
+            else:
+                return
+        await self._api(f"STREAM.CREATE.{config['name']}", config)
+
     async def _api(self, what: str, wish: dict[str, Any]) -> dict[str, Any]:
         answer = await self.client.request(f"$JS.API.{what}", json.dumps(wish).encode(), timeout=5.0)
         said: dict[str, Any] = json.loads(answer.data)
         if "error" in said:
-            raise RuntimeError(said["error"])
+            raise ServerSaidNo(said["error"])
         return said
 
 
