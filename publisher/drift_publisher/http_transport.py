@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -10,10 +11,12 @@ import httpx
 import orjson
 
 from drift_publisher.endpoints import Endpoint
+from drift_schemas.access import end
 
 __all__ = ["BudgetTransport", "CircuitOpen", "retry_after_s"]
 
 _LONGEST_PAUSE_S: Final = 300.0
+_LAST_ANSWERS_S: Final = 0.5
 
 
 class CircuitOpen(httpx.TransportError):
@@ -35,6 +38,7 @@ class BudgetTransport(httpx.AsyncBaseTransport):
     def __init__(self, endpoint: Endpoint, *, inner: httpx.AsyncBaseTransport | None = None) -> None:
         self._endpoint = endpoint
         self._inner = inner or httpx.AsyncHTTPTransport()
+        self._sending: set[asyncio.Task[httpx.Response]] = set()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Sends one request when the budget allows it.
@@ -52,8 +56,7 @@ class BudgetTransport(httpx.AsyncBaseTransport):
         traffic.requests.update(methods)
         traffic.bytes_out += len(request.content)
         try:
-            response = await self._inner.handle_async_request(request)
-            await response.aread()
+            response = await self._undisturbed(request)
         except httpx.RequestError:
             traffic.failures.update(methods)
             endpoint.breaker.failed()
@@ -66,8 +69,32 @@ class BudgetTransport(httpx.AsyncBaseTransport):
         return response
 
     async def aclose(self) -> None:
-        """Closes the connections."""
+        """Closes the connections, once the last requests have ended or had their time."""
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=_LAST_ANSWERS_S)
+        await end(*self._sending)
         await self._inner.aclose()
+
+    async def _undisturbed(self, request: httpx.Request) -> httpx.Response:
+        """Sends in a task of its own, which goes on to its end, or to its timeout, when the caller is cancelled.
+
+        anyio 4.4, which driftpy asks for, loses a cancellation that comes as it connects, or the socket.
+        """
+        sending = asyncio.create_task(self._send(request), name="HTTP request")
+        self._sending.add(sending)
+        sending.add_done_callback(self._ended)
+        await asyncio.wait([sending])
+        return sending.result()
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        response = await self._inner.handle_async_request(request)
+        await response.aread()
+        return response
+
+    def _ended(self, sending: asyncio.Task[httpx.Response]) -> None:
+        self._sending.discard(sending)
+        if not sending.cancelled():
+            sending.exception()  # the caller may not be there any more to ask
 
     def _judge(self, response: httpx.Response, methods: list[str]) -> None:
         endpoint = self._endpoint

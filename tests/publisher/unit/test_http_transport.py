@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from drift_publisher.budget import CircuitBreaker, TokenBucket
 from drift_publisher.endpoints import Endpoint, Traffic
 from drift_publisher.http_transport import BudgetTransport, CircuitOpen, retry_after_s
 from tests.publisher.unit.virtual_time import VirtualTime, let_run
+from tests.support.wait import wait_until
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
@@ -197,6 +199,40 @@ async def test_a_try_that_is_cancelled_makes_room_for_the_next(provider: Provide
     await asyncio.gather(trying, return_exceptions=True)
     provider.answer = refusing(200)
     assert (await provider.post("getSlot")).status_code == 200
+    await hanging.aclose()
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_whoever_asks_again_and_again_ends_when_cancelled_at_any_moment_of_a_request(turns: int) -> None:
+    """A cancellation that comes while anyio connects must neither be lost nor cost the socket."""
+    open_sockets = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal open_sockets
+        open_sockets += 1
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                await reader.readexactly(2)
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        writer.close()
+        open_sockets -= 1
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        transport = BudgetTransport(Endpoint(url, "ws://node.example"))
+
+        async def ask() -> None:
+            while True:
+                await transport.handle_async_request(httpx.Request("POST", url, content=b"{}"))
+
+        asking = asyncio.create_task(ask())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await wait_until(asking.done, what="it ends")
+        assert asking.cancelled()
+        await transport.aclose()
+        await wait_until(lambda: not open_sockets, what="the sockets are closed")
 
 
 async def test_a_body_is_sent_plain_and_says_nothing_else(provider: Provider) -> None:
