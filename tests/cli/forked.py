@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ForkedCommand", "forked_command"]
+__all__ = ["ForkedCommand", "all_imported", "forked_command"]
 
 _ZYGOTE = Path(__file__).with_name("zygote.py")
 
@@ -110,6 +110,7 @@ class _Zygote:
                 start_new_session=True,
             )
         atexit.register(self._end)
+        assert self._line.recv(1) == b"\n", "the process to fork from did not start"
 
     def fork(self, request: Mapping[str, Any], files: Sequence[int]) -> int:
         """Returns the process id of one more command."""
@@ -122,6 +123,11 @@ class _Zygote:
     def _end(self) -> None:
         self._line.close()
         self._process.wait()
+
+
+def all_imported() -> None:
+    """Waits until commands can be forked: what is stored for ten seconds is not to expire meanwhile."""
+    _zygote()
 
 
 @cache

@@ -121,6 +121,8 @@ if __name__ == "__main__":
     _import_everything()
     gc.collect()
     gc.freeze()
-    wanted = _serve(socket.socket(fileno=int(sys.argv[1])))
+    line = socket.socket(fileno=int(sys.argv[1]))
+    line.sendall(b"\n")  # from now on a fork takes milliseconds
+    wanted = _serve(line)
     if wanted is not None:
         _become(wanted)

@@ -9,7 +9,10 @@ import pytest
 
 from drift_bus.authority import Written
 from drift_simulator import Simulator, SimulatorConfig
+from tests.cli.conftest import commands_start_at_once
 from tests.security.support import Guarded, authority, guarded_server
+
+__all__ = ["commands_start_at_once", "guarded", "sim", "written"]
 
 
 @pytest.fixture

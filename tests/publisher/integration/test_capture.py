@@ -180,7 +180,7 @@ async def _original(
     small: Simulator, server: LocalNatsServer, path: Path, submitted: list[Message]
 ) -> dict[str, list[MarketDataEvent]]:
     """A publisher on the living cluster that captures what it is told: first at rest, then 500 writes."""
-    async with running_publisher(small, server, slot_silence_s=PATIENCE_S) as publisher:
+    async with running_publisher(small, server, slot_silence_s=PATIENCE_S, lease_ttl_s=60) as publisher:
         chain = publisher.chain
         assert chain is not None
         async with capturing(chain, CaptureFile(path)) as capture:
@@ -219,7 +219,7 @@ async def test_served_again_it_makes_the_original_events(
     original = await _original(small, nats_server, tmp_path / "a.capture", submitted)
     submitted.clear()
     async with CaptureReplay(tmp_path / "a.capture", waits_for_client=False) as node:
-        settings = {"subject_prefix": "again", "slot_silence_s": PATIENCE_S}
+        settings = {"subject_prefix": "again", "slot_silence_s": PATIENCE_S, "lease_ttl_s": 60}
         async with running_publisher(node, nats_server, **settings) as publisher:
             chain = publisher.chain
             assert chain is not None
