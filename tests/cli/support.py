@@ -31,6 +31,7 @@ from drift_schemas import (
     schema_of,
 )
 from tests.cli.forked import ForkedCommand, forked_command
+from tests.support.buckets import buckets_follow
 
 __all__ = [
     "Bus",
@@ -187,12 +188,13 @@ class Bus:
             await client.close()
 
     async def publish(self, event: MarketDataEvent, *, reassertion: bool = False) -> None:
-        """Publishes one event and waits until the stream has it."""
+        """Publishes one event and waits until the stream has it, and its bucket."""
         headers = {SCHEMA_HEADER: schema_of(event.kind)}
         if reassertion:
             headers[REASSERTION_HEADER] = "1"
         subject = self.topology.subjects.ingress(event.kind, event.market)
         await self.client.jetstream().publish(subject, encode(event), headers=headers)
+        await buckets_follow(self.client, self.topology)
 
     async def publish_status(self, event: StatusEvent) -> None:
         """Sends one heartbeat."""

@@ -17,6 +17,7 @@ from drift_subscribers.replay import Replay
 from tests.cli.support import drift_bus
 from tests.security.support import PATIENT, Guarded
 from tests.subscribers.support import ManualClock, collect, lose
+from tests.support.buckets import buckets_follow
 from tests.support.bus_writer import funding_event, price_event, sample
 from tests.support.publishing import running_publisher
 from tests.support.wait import wait_until
@@ -77,6 +78,7 @@ async def test_engines_commands(guarded: Guarded) -> None:
     async with guarded.writer() as bus:
         for kind in KINDS:
             await bus.change(sample(kind, "SOL" if kind == "spot" else "SOL-PERP"))
+        await buckets_follow(bus.client, bus.topology)
         engine = guarded.environment("engine")
         snapshot = await drift_bus("snapshot", "--json", **engine)
         assert {entry["bucket"] for entry in snapshot.objects} == {f"drift_{kind}" for kind in KINDS}, snapshot.stderr
@@ -134,6 +136,7 @@ async def test_env_files_serve_the_command(written: Written, guarded: Guarded, t
     settings.write_text("".join(f"{name}={value}\n" for name, value in guarded.environment("engine").items()))
     async with guarded.writer() as bus:
         await bus.change(price_event("SOL-PERP", 1))
+        await buckets_follow(bus.client, bus.topology)
         told = await drift_bus("--env-file", str(settings), "snapshot", "price", "--json")
         assert [event["oracle_price"] for event in told.objects] == [1], told.stderr
 
