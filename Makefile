@@ -39,7 +39,7 @@ test: setup ## lint, types, then every test (ARGS='-k feed' for some of them)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 6 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n 8 --dist worksteal $(ARGS)
 
 test-cluster: setup ## of the tests those on three nats-servers with three copies
 	$(BIN)/python -m pytest -n 3 -m cluster $(ARGS)
