@@ -327,7 +327,7 @@ class Cluster:
 
     def _list_spot(self, listing: SpotListing) -> SpotMarket:
         feed = self._feed(listing.oracle, listing.oracle_source, listing.price)
-        market = self.program.spot_market(listing, self.config, self._rng)
+        market = self.program.spot_market(listing, self._rng)
         market.start(self._read(market), self.now)
         feed.spots.append(market)
         self.spot_markets.append(market)

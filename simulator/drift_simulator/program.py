@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import ClassVar
 
 from solders.pubkey import Pubkey
 
 from .config import SimulatorConfig, SimulatorError
-from .layout import Idl, Record
+from .layout import Idl, Record, Value
+from .lending import Cut
 from .listings import PerpListing, SpotListing
 from .oracles import Oracle
 from .perps import PerpMarket
-from .spots import SpotMarket
+from .spots import SpotAddresses, SpotMarket
 
 __all__ = ["Program"]
 
@@ -41,6 +42,7 @@ class Program(ABC):
     oracle_sources: ClassVar[frozenset[str]]
     _state_seed: ClassVar[bytes]
     _signer_seed: ClassVar[bytes]
+    _cuts: ClassVar[tuple[Cut, ...]]
     _least_confidence: ClassVar[int | None] = None
 
     @property
@@ -65,12 +67,26 @@ class Program(ABC):
         """Return a perp market that has not started yet."""
 
     @abstractmethod
-    def spot_market(self, listing: SpotListing, config: SimulatorConfig, rng: random.Random) -> SpotMarket:
-        """Return a spot market that has not started yet."""
+    def spot_fields(self, index: int) -> Mapping[str, Value]:
+        """Return what only this program's spot markets have."""
 
     @abstractmethod
     def fill_state(self, state: Record, config: SimulatorConfig, *, perp_markets: int, spot_markets: int) -> None:
         """Fill the State account of a cluster of so many markets."""
+
+    def spot_market(self, listing: SpotListing, rng: random.Random) -> SpotMarket:
+        """Return a spot market that has not started yet."""
+        number = listing.index
+        return SpotMarket(
+            listing,
+            SpotAddresses(
+                self.spot_market_address(number), self.spot_vault_address(number), self.insurance_vault_address(number)
+            ),
+            self.idl.account("SpotMarket"),
+            own_fields=self.spot_fields(number),
+            cuts=self._cuts,
+            rng=rng,
+        )
 
     def user_accounts(self, _authority: Pubkey, _slot: int, _now: int) -> list[tuple[Pubkey, Record]]:
         """Return addresses and accounts of a user with a deposit and no position; none where users are not served."""

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
 
 from solders.pubkey import Pubkey
 
 from drift_simulator.addresses import DRIFT_PROGRAM, synthetic_address
 from drift_simulator.config import SimulatorConfig
 from drift_simulator.layout import Idl, Record, Value, drift_idl
-from drift_simulator.lending import Cut
 from drift_simulator.listings import PerpListing, SpotListing
 from drift_simulator.program import Program
-from drift_simulator.spots import SpotAddresses, SpotMarket
 
 from .markets import perp_listings, spot_listings
 from .perps import DriftPerpMarket
@@ -22,9 +19,6 @@ from .state import fill_state
 from .users import new_user, new_user_stats
 
 __all__ = ["DriftV2"]
-
-_INSURANCE: Final[dict[str, Value]] = {"insurance_fund.total_factor": 100_000, "insurance_fund.user_factor": 50_000}
-_CUTS: Final[tuple[Cut, ...]] = (("insurance_fund.total_factor", "revenue_pool"),)
 
 
 class DriftV2(Program):
@@ -42,6 +36,7 @@ class DriftV2(Program):
     )  # fmt: skip
     _state_seed = b"drift_state"
     _signer_seed = b"drift_signer"
+    _cuts = (("insurance_fund.total_factor", "revenue_pool"),)
 
     @property
     def idl(self) -> Idl:
@@ -70,19 +65,9 @@ class DriftV2(Program):
             rng=rng,
         )
 
-    def spot_market(self, listing: SpotListing, _config: SimulatorConfig, rng: random.Random) -> SpotMarket:
-        """Return a spot market that has not started yet."""
-        number = listing.index
-        return SpotMarket(
-            listing,
-            SpotAddresses(
-                self.spot_market_address(number), self.spot_vault_address(number), self.insurance_vault_address(number)
-            ),
-            self.idl.account("SpotMarket"),
-            own_fields=_INSURANCE,
-            cuts=_CUTS,
-            rng=rng,
-        )
+    def spot_fields(self, _index: int) -> Mapping[str, Value]:
+        """Return the insurance fund's shares."""
+        return {"insurance_fund.total_factor": 100_000, "insurance_fund.user_factor": 50_000}
 
     def fill_state(self, state: Record, _config: SimulatorConfig, *, perp_markets: int, spot_markets: int) -> None:
         """Fill the State account, as on mainnet but for the counts of markets."""

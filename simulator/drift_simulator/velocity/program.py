@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from solders.pubkey import Pubkey
 
 from drift_simulator.addresses import VELOCITY_PROGRAM
 from drift_simulator.config import SimulatorConfig
-from drift_simulator.layout import Idl, Record, velocity_idl
-from drift_simulator.lending import Cut
+from drift_simulator.layout import Idl, Record, Value, velocity_idl
 from drift_simulator.listings import PerpListing, SpotListing
 from drift_simulator.program import Program
-from drift_simulator.spots import SpotAddresses, SpotMarket
 
 from .markets import perp_listings, spot_listings
 from .perps import VelocityPerpMarket
@@ -23,10 +21,7 @@ from .state import fill_state
 
 __all__ = ["VelocityV1"]
 
-_CUTS: Final[tuple[Cut, ...]] = (
-    ("insurance_fund.if_fee_factor", "revenue_pool"),
-    ("protocol_fee_factor", "protocol_fee_pool"),
-)
+
 _BEYOND_REAL_FEEDS: Final = 2**31
 
 
@@ -45,6 +40,10 @@ class VelocityV1(Program):
     )  # fmt: skip
     _state_seed = b"velocity_state"
     _signer_seed = b"velocity_signer"
+    _cuts = (
+        ("insurance_fund.if_fee_factor", "revenue_pool"),
+        ("protocol_fee_factor", "protocol_fee_pool"),
+    )
     _least_confidence = 500
 
     @property
@@ -76,23 +75,13 @@ class VelocityV1(Program):
             rng=rng,
         )
 
-    def spot_market(self, listing: SpotListing, _config: SimulatorConfig, rng: random.Random) -> SpotMarket:
-        """Return a spot market that has not started yet."""
-        number = listing.index
-        return SpotMarket(
-            listing,
-            SpotAddresses(
-                self.spot_market_address(number), self.spot_vault_address(number), self.insurance_vault_address(number)
-            ),
-            self.idl.account("SpotMarket"),
-            own_fields={
-                "insurance_fund.if_fee_factor": 100_000,
-                "protocol_fee_factor": 50_000,
-                "protocol_fee_pool.market_index": number,
-            },
-            cuts=_CUTS,
-            rng=rng,
-        )
+    def spot_fields(self, index: int) -> Mapping[str, Value]:
+        """Return the insurance fund's share and the protocol's, and whose fee pool it is."""
+        return {
+            "insurance_fund.if_fee_factor": 100_000,
+            "protocol_fee_factor": 50_000,
+            "protocol_fee_pool.market_index": index,
+        }
 
     def fill_state(self, state: Record, config: SimulatorConfig, *, perp_markets: int, spot_markets: int) -> None:
         """Fill the State account."""

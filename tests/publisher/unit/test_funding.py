@@ -20,10 +20,10 @@ from drift_publisher.profiles.drift_v2.funding import (
     funding_rate,
     funding_rates_by_side,
     live_twaps,
-    next_funding_ts,
 )
 from drift_publisher.profiles.drift_v2.records import PerpMarket
 from drift_publisher.projection import Quote
+from drift_publisher.settlements import next_funding_ts
 
 from .accounts import NOW, perp, state_bytes
 from .amm_states import AmmState, amm_states

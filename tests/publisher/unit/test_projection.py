@@ -9,9 +9,10 @@ from hypothesis import given, settings
 
 from drift_publisher.accounts import OraclePrice
 from drift_publisher.profiles.drift_v2 import DRIFT_V2
-from drift_publisher.profiles.drift_v2.funding import estimated_funding_rates, next_funding_ts
+from drift_publisher.profiles.drift_v2.funding import estimated_funding_rates
 from drift_publisher.profiles.drift_v2.records import PerpMarket, SpotMarket
 from drift_publisher.projection import Quote, quote
+from drift_publisher.settlements import next_funding_ts
 from drift_schemas import FundingEvent, MarketDataEvent, MarketEvent, PriceEvent, SpotMarketEvent, decode_event, encode
 from drift_simulator.layout import drift_idl
 

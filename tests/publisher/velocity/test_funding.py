@@ -14,9 +14,9 @@ from drift_publisher.profiles.velocity_v1.funding import (
     funding_payment,
     funding_rate,
     funding_rates_by_side,
-    next_funding_ts,
 )
 from drift_publisher.profiles.velocity_v1.records import PerpMarket
+from drift_publisher.settlements import next_funding_ts
 
 from .accounts import HOUR, NOW, perp, reading, state
 

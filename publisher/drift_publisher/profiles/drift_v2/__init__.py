@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 from drift_publisher.accounts import SpotRates
 from drift_publisher.oracles import outside_oracles, program_oracles
 from drift_publisher.profile import Client, Lifecycle, ProgramProfile, Rules
-from drift_publisher.profiles.drift_v2.funding import estimated_funding_rates, funding_is_paused, next_funding_ts
+from drift_publisher.profiles.drift_v2.funding import estimated_funding_rates, funding_is_paused
 from drift_publisher.profiles.drift_v2.layouts import PERP_MARKET, SPOT_MARKET, STATE
 from drift_publisher.profiles.drift_v2.records import SpotMarket
 from drift_publisher.profiles.drift_v2.validity import oldest_oracle_slots, oracle_is_valid
 from drift_publisher.profiles.drift_v2.vamm import bid_ask_price
+from drift_publisher.settlements import next_funding_ts
 from drift_publisher.spot_rates import FULL, spot_rates
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Funding by the program's own integer rules: the next settlement and the running estimate.
+"""Funding by the program's own integer rules: the running estimate, what each side pays.
 
 Source: drift-labs/protocol-v2 ``controller/funding.rs``, ``math/funding.rs``, ``math/helpers.rs``; TWAPs are brought
 to now as driftpy ``math/funding.py`` does. Rates are 1e-9 quote per base per hour, prices 1e-6; division truncates
@@ -19,7 +19,6 @@ __all__ = [
     "funding_rate",
     "funding_rates_by_side",
     "live_twaps",
-    "next_funding_ts",
 ]
 
 _OFFSET_DENOMINATOR: Final = 5_000
@@ -43,20 +42,6 @@ def funding_is_paused(market: PerpMarket, state: State | None) -> bool:
         or bool(market.paused_operations & _FUNDING_PAUSED)
         or (state is not None and bool(state.exchange_status & _EXCHANGE_FUNDING_PAUSED))
     )
-
-
-def next_funding_ts(market: PerpMarket) -> int | None:
-    """Earliest time (Unix seconds) at which the program settles again; ``None`` without a period.
-
-    On the hour; an update more than a third of the period late skips to the hour after.
-    """
-    last, period = market.last_funding_rate_ts, market.funding_period
-    if period <= 0:
-        return None
-    late = last % period
-    if period == 1 or late == 0:
-        return last + period
-    return last + (2 * period if late > period // 3 else period) - late
 
 
 def funding_rate(mark_twap: int, oracle_twap: int, *, tier: str, period: int) -> int:

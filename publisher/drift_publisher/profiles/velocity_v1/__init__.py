@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from drift_publisher.oracles import program_oracles
 from drift_publisher.profile import Client, Lifecycle, ProgramProfile, Rules
-from drift_publisher.profiles.velocity_v1.funding import estimated_funding_rates, funding_is_paused, next_funding_ts
+from drift_publisher.profiles.velocity_v1.funding import estimated_funding_rates, funding_is_paused
 from drift_publisher.profiles.velocity_v1.layouts import PERP_MARKET, SPOT_MARKET, STATE
 from drift_publisher.profiles.velocity_v1.lending import spot_rates
 from drift_publisher.profiles.velocity_v1.mm_oracle import price_extras
 from drift_publisher.profiles.velocity_v1.quote import quote
 from drift_publisher.profiles.velocity_v1.validity import oldest_oracle_slots, oracle_is_valid
+from drift_publisher.settlements import next_funding_ts
 
 if TYPE_CHECKING:
     from drift_publisher.endpoints import Endpoint

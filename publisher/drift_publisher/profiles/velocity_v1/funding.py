@@ -1,4 +1,4 @@
-"""Velocity's funding by its own integer rules: the rate, what each side pays, the next settlement, the estimate.
+"""Velocity's funding by its own integer rules: the rate, what each side pays, the estimate.
 
 Source: velocity-exchange/velocity-v1 ``controller/funding.rs``, ``math/funding.rs``, ``math/helpers.rs``. Rates are
 1e-9 quote per base and period, prices 1e-6; division truncates toward zero.
@@ -19,7 +19,6 @@ __all__ = [
     "funding_payment",
     "funding_rate",
     "funding_rates_by_side",
-    "next_funding_ts",
 ]
 
 _HOUR: Final = 3600
@@ -79,21 +78,6 @@ def funding_rates_by_side(rate: int, market: PerpMarket) -> tuple[int, int]:
     biased = limit + 1 if limit < 0 else limit
     capped = div(biased * _QUOTE_TO_BASE_RATE, receivers) if receivers else 0
     return (rate, capped) if rate > 0 else (capped, rate)
-
-
-def next_funding_ts(market: PerpMarket) -> int | None:
-    """Earliest time (Unix seconds) at which the program settles again; ``None`` without a period.
-
-    On the hour; an update more than a third of the period late skips to the hour after. The program also takes a
-    period off a wait of more than two periods: no such wait exists, for the lateness is less than one.
-    """
-    last, period = market.last_funding_rate_ts, market.funding_period
-    if period <= 0:
-        return None
-    late = last % period
-    if late == 0:
-        return last + period
-    return last - late + (2 * period if late > period // 3 else period)
 
 
 def estimated_funding_rates(
