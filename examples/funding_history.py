@@ -19,15 +19,16 @@ import pandas as pd
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-# The chain's integers: a rate in 1e-9 quote per base and hour, a TWAP in 1e-6 quote per base. Their ratio is the
-# fraction of the price that longs pay shorts in an hour.
+# The chain's integers: a rate in 1e-9 quote per base and funding period, a TWAP in 1e-6 quote per base. Their ratio is
+# the fraction of the price that longs pay shorts in a period; over the period's hours it is that of an hour.
 RATES = """
     select
         market,
         stream_time,
-        100 * (funding_rate / 1e9) / (oracle_twap_at_funding / 1e6) as percent_per_hour
+        100 * (funding_rate / 1e9) / (oracle_twap_at_funding / 1e6) * 3600 / funding_period as percent_per_hour
     from read_parquet($files)
-    where list_contains($markets, market) and day = $day and oracle_twap_at_funding > 0
+    where list_contains($markets, market) and day = $day
+      and oracle_twap_at_funding > 0 and funding_period between 1 and 86400
     order by market, sequence
 """
 SUMMARY = """

@@ -14,8 +14,9 @@ async def carry(feed: DriftFeed, market: str, position: float = -100.0) -> None:
     """Says what a position would earn in eight hours, at each change of funding."""
     async for funding in feed.stream("funding", market, current=True):
         rate = funding.funding_rate_long if position > 0 else funding.funding_rate_short
-        earned = expected_funding_usd(position, rate, hours=8)
-        print(f"carry: {position:+g} {market} earns {earned:+.2f} USD in 8 h [{funding.cluster}]", flush=True)
+        earned = expected_funding_usd(position, rate, funding_period=funding.funding_period, hours=8)
+        if earned is not None:
+            print(f"carry: {position:+g} {market} earns {earned:+.2f} USD in 8 h [{funding.cluster}]", flush=True)
 
 
 async def scalp(feed: DriftFeed, market: str, limit_bps: float = 5.0) -> None:

@@ -51,7 +51,7 @@ class Rules(Generic[_Perp, _Spot, _State]):
     Attributes:
         quote: Market, oracle (``None`` where it cannot be read), Unix seconds → the AMM's (bid, ask), 1e-6; ``None``
             where the state has no price.
-        next_funding_ts: Market → earliest time of the next settlement; ``None`` without a period.
+        next_funding_ts: Market → earliest time of the next settlement; ``None`` where nothing settles.
         estimated_funding_rates: Market, oracle, mark price 1e-6, Unix seconds → the running period's (long, short);
             ``None`` where the TWAPs give no rate.
         funding_is_paused: Market, State → something keeps funding from settling.

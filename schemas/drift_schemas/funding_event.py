@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from drift_schemas.event_base import MarketDataEvent
-from drift_schemas.quantities import FundingRate, Price, Seconds
+from drift_schemas.quantities import CumulativeFunding, FundingRate, Price, Seconds
 from drift_schemas.rates import apr_percent, hourly_rate, rate_8h_percent
 from drift_schemas.subjects import Kind
 
@@ -13,34 +13,42 @@ __all__ = ["FundingEvent"]
 
 
 class FundingEvent(MarketDataEvent):
-    """Funding of one perp market: last settlement, next settlement, running estimate. Positive: longs pay shorts."""
+    """Funding of one perp market: last settlement, next settlement, running estimate. Positive: longs pay shorts.
+
+    Rates are per funding period, as the program settles them: what ``funding_period`` seconds cost, not an hour. The
+    properties bring them to the hour, to eight hours and to the year; they are ``None`` under a period under which the
+    program settles nothing (zero, or more than a day).
+    """
 
     kind: ClassVar[Kind] = "funding"
 
     funding_rate: FundingRate
-    """Last settled rate. Source: ``amm.last_funding_rate``."""
+    """Last settled rate, per funding period. Source: ``amm.last_funding_rate``."""
     funding_rate_long: FundingRate
-    """Last settled rate of the long side. Source: ``amm.last_funding_rate_long``."""
+    """Last settled rate of the long side, per funding period. Source: ``amm.last_funding_rate_long``."""
     funding_rate_short: FundingRate
-    """Last settled rate of the short side. Source: ``amm.last_funding_rate_short``."""
+    """Last settled rate of the short side, per funding period. Source: ``amm.last_funding_rate_short``."""
     funding_rate_ts: Seconds
     """When it was settled. Source: ``amm.last_funding_rate_ts``."""
     funding_period: int
-    """Seconds between settlements. Source: ``amm.funding_period``."""
+    """Seconds between settlements, by the program's setting now. Source: ``amm.funding_period``."""
     oracle_twap_at_funding: Price
     """Oracle TWAP that the last settlement used. Source: ``amm.last_funding_oracle_twap``."""
     funding_rate_24h_avg: FundingRate
-    """The program's estimate over 24 hours. Source: ``amm.last_24h_avg_funding_rate``."""
-    cumulative_funding_rate_long: FundingRate
-    """Sum since the market began, long side. Source: ``amm.cumulative_funding_rate_long``."""
-    cumulative_funding_rate_short: FundingRate
-    """Sum since the market began, short side. Source: ``amm.cumulative_funding_rate_short``."""
+    """The program's average of the settled rates over 24 hours, per funding period as they are: at eight hours, what
+    eight hours cost. Source: ``amm.last_24h_avg_funding_rate``."""
+    cumulative_funding_rate_long: CumulativeFunding
+    """Sum of the settled rates since the market began, long side. Source: ``amm.cumulative_funding_rate_long``."""
+    cumulative_funding_rate_short: CumulativeFunding
+    """Sum of the settled rates since the market began, short side. Source: ``amm.cumulative_funding_rate_short``."""
     next_funding_ts: Seconds | None
-    """Earliest next settlement by the program's on-the-hour rule; ``None`` where the market has no period."""
+    """Earliest next settlement by the program's on-the-hour rule; ``None`` where nothing settles under the period."""
     estimated_funding_rate_long: FundingRate | None
-    """ESTIMATE of the running period's long rate on live TWAPs; ``None`` where the oracle is missing."""
+    """ESTIMATE of the running period's long rate, per funding period, on live TWAPs; ``None`` where the oracle is
+    missing or nothing settles under the period."""
     estimated_funding_rate_short: FundingRate | None
-    """ESTIMATE of the running period's short rate on live TWAPs; ``None`` where the oracle is missing."""
+    """ESTIMATE of the running period's short rate, per funding period, on live TWAPs; ``None`` where the oracle is
+    missing or nothing settles under the period."""
     mark_twap: Price
     """Mark price TWAP over the funding period. Source: ``amm.last_mark_price_twap``."""
     oracle_twap: Price
@@ -51,7 +59,7 @@ class FundingEvent(MarketDataEvent):
     @property
     def hourly_rate(self) -> float | None:
         """Last settled rate as a fraction of price per hour; ``None`` before the first settlement."""
-        return hourly_rate(self.funding_rate, self.oracle_twap_at_funding)
+        return hourly_rate(self.funding_rate, self.oracle_twap_at_funding, self.funding_period)
 
     @property
     def rate_8h_percent(self) -> float | None:
@@ -69,10 +77,10 @@ class FundingEvent(MarketDataEvent):
     def estimated_hourly_rate_long(self) -> float | None:
         """ESTIMATE for longs as a fraction of the oracle TWAP per hour."""
         rate = self.estimated_funding_rate_long
-        return None if rate is None else hourly_rate(rate, self.oracle_twap)
+        return None if rate is None else hourly_rate(rate, self.oracle_twap, self.funding_period)
 
     @property
     def estimated_hourly_rate_short(self) -> float | None:
         """ESTIMATE for shorts as a fraction of the oracle TWAP per hour."""
         rate = self.estimated_funding_rate_short
-        return None if rate is None else hourly_rate(rate, self.oracle_twap)
+        return None if rate is None else hourly_rate(rate, self.oracle_twap, self.funding_period)

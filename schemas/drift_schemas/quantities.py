@@ -8,6 +8,7 @@ from drift_schemas.units import Unit
 
 __all__ = [
     "BaseAmount",
+    "CumulativeFunding",
     "Fraction",
     "FundingRate",
     "Interest",
@@ -22,7 +23,8 @@ __all__ = [
 ]
 
 Price = Annotated[int, Unit("quote per base", 6)]
-FundingRate = Annotated[int, Unit("quote per base per hour", 9)]
+FundingRate = Annotated[int, Unit("quote per base per funding period", 9)]
+CumulativeFunding = Annotated[int, Unit("quote per base", 9)]
 BaseAmount = Annotated[int, Unit("base", 9)]
 QuoteAmount = Annotated[int, Unit("quote", 6)]
 MarginRatio = Annotated[int, Unit("fraction of notional", 4)]

@@ -1,8 +1,8 @@
 """What the numbers mean for a position: funding rates, funding payments, basis, open interest. Pure functions.
 
-Three things go wrong easily. A funding rate on the chain is quote per base, not a fraction of price: only
-divided by the price is it a percentage. Where it is positive, longs pay shorts. Open interest is the larger
-side of the market, not the sum of the two.
+Four things go wrong easily. A funding rate on the chain is quote per base, not a fraction of price: only
+divided by the price is it a percentage. It is what one funding period costs, and a period need not be an hour.
+Where it is positive, longs pay shorts. Open interest is the larger side of the market, not the sum of the two.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from drift_schemas.units import BASE_EXPONENT, FUNDING_RATE_PRECISION, PRICE_EXP
 
 __all__ = [
     "HOURS_PER_YEAR",
+    "MAX_FUNDING_PERIOD_S",
     "annual_rate",
     "apr_percent",
     "basis",
     "basis_bps",
     "compound_annual_rate",
     "expected_funding_usd",
+    "has_settlements",
     "hourly_rate",
     "open_interest",
     "open_interest_usd",
@@ -27,22 +29,36 @@ __all__ = [
 ]
 
 HOURS_PER_YEAR: Final = 24 * 365.25
+MAX_FUNDING_PERIOD_S: Final = 24 * 3600
+"""Longest funding period under which the programs settle: they divide the day by it, in integers."""
+_HOUR_S: Final = 3600
 
 
-def hourly_rate(funding_rate: int, oracle_twap: int) -> float | None:
+def has_settlements(funding_period: int) -> bool:
+    """Whether a program settles funding under this period (seconds), so that a rate per period means something.
+
+    A period of zero or less is none. Under one of more than a day the programs divide by ``86400 // period``, which
+    is zero, and refuse the settlement.
+    """
+    return 0 < funding_period <= MAX_FUNDING_PERIOD_S
+
+
+def hourly_rate(funding_rate: int, oracle_twap: int, funding_period: int) -> float | None:
     """Converts an on-chain funding rate to a fraction of price per hour.
 
     Args:
-        funding_rate: Quote per base per hour, 1e-9.
+        funding_rate: Quote per base per funding period, 1e-9.
         oracle_twap: The oracle TWAP that the rate was settled against, 1e-6.
+        funding_period: Seconds between settlements: 3600 for an hour, 28800 for eight.
 
     Returns:
-        ``funding_rate / 1e9 / (oracle_twap / 1e6)``: 0.0001 is 0.01 % an hour and longs pay shorts
-        where it is positive. ``None`` where the TWAP is not positive.
+        ``funding_rate / 1e9 / (oracle_twap / 1e6)``, which one period costs, over the period's hours: 0.0001 is
+        0.01 % an hour and longs pay shorts where it is positive. ``None`` where the TWAP is not positive, or where
+        nothing settles under that period (:func:`has_settlements`).
     """
-    if oracle_twap <= 0:
+    if oracle_twap <= 0 or not has_settlements(funding_period):
         return None
-    return funding_rate / (oracle_twap * (FUNDING_RATE_PRECISION // PRICE_PRECISION))
+    return funding_rate * _HOUR_S / (oracle_twap * (FUNDING_RATE_PRECISION // PRICE_PRECISION) * funding_period)
 
 
 def rate_8h_percent(hourly: float) -> float:
@@ -55,16 +71,26 @@ def annual_rate(hourly: float) -> float:
     return hourly * HOURS_PER_YEAR
 
 
-def compound_annual_rate(hourly: float) -> float:
-    """Growth per year, as a fraction, of a position that adds each hour's funding to itself; -1 loses everything.
+def compound_annual_rate(hourly: float, *, funding_period: int = _HOUR_S) -> float | None:
+    """Growth per year, as a fraction, of a position that adds each settlement's funding to itself; -1 loses everything.
+
+    Args:
+        hourly: Fraction per hour.
+        funding_period: Seconds between settlements.
+
+    Returns:
+        ``None`` where nothing settles under that period (:func:`has_settlements`).
 
     Raises:
-        ValueError: a loss of more than all in an hour cannot be compounded.
+        ValueError: a loss of more than all in one period cannot be compounded.
         OverflowError: the result is beyond a float.
     """
-    if hourly < -1:
-        raise ValueError(f"hourly={hourly}: at least -1")
-    return float((1 + hourly) ** HOURS_PER_YEAR) - 1
+    if not has_settlements(funding_period):
+        return None
+    hours = funding_period / _HOUR_S
+    if hourly * hours < -1:
+        raise ValueError(f"hourly={hourly}: at least {-1 / hours:g}, which is all of it in a period of {hours:g} h")
+    return float((1 + hourly * hours) ** (HOURS_PER_YEAR / hours)) - 1
 
 
 def apr_percent(hourly: float) -> float:
@@ -72,19 +98,24 @@ def apr_percent(hourly: float) -> float:
     return annual_rate(hourly) * 100
 
 
-def expected_funding_usd(position: float, funding_rate: int, hours: float = 1.0) -> float:
+def expected_funding_usd(
+    position: float, funding_rate: int, *, funding_period: int, hours: float = 1.0
+) -> float | None:
     """What a position gets if the rate stays as it is: positive is received, negative is paid.
 
     Args:
         position: Base units: 10.0 is long ten, -10.0 short ten.
-        funding_rate: Quote per base per hour, 1e-9, of the position's side: ``funding_rate_long`` for a long.
+        funding_rate: Quote per base per funding period, 1e-9, of the position's side: ``funding_rate_long`` for a long.
+        funding_period: Seconds between settlements: the event's ``funding_period``.
         hours: How long the position is held.
 
     Returns:
-        ``-position * funding_rate / 1e9 * hours`` in quote, which is USDC. No price takes part: the rate is
-        per base unit already.
+        ``-position * funding_rate / 1e9 * hours / period hours`` in quote, which is USDC. No price takes part: the
+        rate is per base unit already. ``None`` where nothing settles under that period (:func:`has_settlements`).
     """
-    return -position * funding_rate / FUNDING_RATE_PRECISION * hours
+    if not has_settlements(funding_period):
+        return None
+    return -position * funding_rate / FUNDING_RATE_PRECISION * (hours / (funding_period / _HOUR_S))
 
 
 def basis(mark_price: int, oracle_price: int) -> float | None:

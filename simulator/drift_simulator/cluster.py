@@ -8,6 +8,8 @@ from typing import Final
 from solders.pubkey import Pubkey
 
 from .addresses import synthetic_address
+from .administration import amend
+from .arithmetic import ONE_DAY
 from .config import SimulatorConfig, SimulatorError
 from .drift.users import DEMO_AUTHORITY
 from .feeds import Feed, Turns, move
@@ -241,6 +243,25 @@ class Cluster:
         (feed.perps if isinstance(market, PerpMarket) else feed.spots).append(market)  # type: ignore[arg-type]
         self._follow(feed)
 
+    def administer(
+        self,
+        market: PerpMarket | SpotMarket,
+        *,
+        name: str | None = None,
+        status: str | None = None,
+        funding_period_s: int | None = None,
+    ) -> None:
+        """Change what an admin may change of a market while the cluster runs; arguments as of :func:`amend`.
+
+        A market is given itself, not by its name: two may have the same.
+
+        Raises:
+            SimulatorError: The account cannot hold it.
+            LayoutError: The program has no such status.
+        """
+        amend(market, name=name, status=status, funding_period_s=funding_period_s)
+        self.ledger.touch(str(market.pubkey), self.slot)
+
     def add_user(self, authority: Pubkey) -> Pubkey:
         """Create the accounts of an authority's user, sub-account 0; return the user's address.
 
@@ -263,6 +284,8 @@ class Cluster:
         return [pubkey for pubkey, _ in accounts]
 
     def _settle(self, market: PerpMarket, now: int) -> FundingSettlement | None:
+        if market.record["funding_period"] > ONE_DAY:
+            return None  # the program divides by the periods of a day, which are none
         settlement = market.settle(self._read(market), now)
         if settlement is None or not self.ledger.touch(str(market.pubkey), self.slot):
             return None

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .arithmetic import ONE_DAY
+
 __all__ = ["PortInUse", "SimulatorConfig", "SimulatorError"]
 
 
@@ -35,7 +37,7 @@ class SimulatorConfig:
         port: HTTP port; the next one serves WebSockets as well. 0 finds a free pair.
         seed: Seed of everything random; same seed, same steps, same clock: same bytes.
         updates_per_second: Account writes a second. An oracle and each market that follows it count one each.
-        funding_period_s: Seconds between settlements; also each market's ``funding_period``.
+        funding_period_s: Seconds between settlements, at most a day; also each market's ``funding_period``.
         slot_interval_s: Seconds between slots.
         perp_markets: How many perp markets, real ones first; None: the program's default selection of real ones.
         spot_markets: How many spot markets, chosen likewise.
@@ -69,7 +71,7 @@ class SimulatorConfig:
         checks = {
             "port": 0 <= self.port <= 65534,
             "updates_per_second": 0 <= self.updates_per_second <= 100_000,
-            "funding_period_s": self.funding_period_s >= 1,
+            "funding_period_s": 1 <= self.funding_period_s <= ONE_DAY,
             "slot_interval_s": self.slot_interval_s > 0,
             "perp_markets": self.perp_markets is None or 1 <= self.perp_markets <= 1_000,
             "spot_markets": self.spot_markets is None or 1 <= self.spot_markets <= 1_000,

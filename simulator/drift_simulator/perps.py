@@ -45,7 +45,6 @@ class PerpMarket(ABC):
     """
 
     market_type: Final[Literal["perp"]] = "perp"
-    _reseed_after_s: int | None = None
 
     def __init__(
         self, listing: PerpListing, pubkey: Pubkey, layout: Layout, *, funding_period_s: int, rng: random.Random
@@ -73,6 +72,11 @@ class PerpMarket(ABC):
     @abstractmethod
     def _own_fields(self) -> Mapping[str, Value]:
         """Return what only this program's markets hold when they start."""
+
+    @property
+    def _reseed_after_s(self) -> int | None:
+        """After how many seconds without a write the mark averages are those of the oracle; None: never."""
+        return None
 
     @property
     def status(self) -> str:

@@ -230,8 +230,8 @@ def test_the_floor_of_velocity_is_what_the_hosted_api_shows_for_a_flat_market() 
     oracle_twap = 81_364_848
     rate = oracle_twap // 3333 * 1000 // 24
 
-    long = funding_cash_flow_percent(rate=rate, oracle_twap=oracle_twap, is_long=True)
-    short = funding_cash_flow_percent(rate=rate, oracle_twap=oracle_twap, is_long=False)
+    long = funding_cash_flow_percent(rate=rate, oracle_twap=oracle_twap, funding_period=3600, is_long=True)
+    short = funding_cash_flow_percent(rate=rate, oracle_twap=oracle_twap, funding_period=3600, is_long=False)
 
     assert long is not None
     assert short is not None
@@ -239,17 +239,21 @@ def test_the_floor_of_velocity_is_what_the_hosted_api_shows_for_a_flat_market() 
 
 
 @settings(deadline=None)
-@given(st.integers(10**5, 10**12), st.fractions(-1, 1))
+@given(st.integers(10**5, 10**12), st.fractions(-1, 1), st.sampled_from([1, 4, 8]))
 def test_the_rate_of_the_chain_and_the_percentage_of_the_hosted_api_are_the_same_thing(
-    oracle_twap: int, part: Fraction
+    oracle_twap: int, part: Fraction, hours: int
 ) -> None:
-    """The program's and the service's arithmetic, each with its own truncation, from one premium within the cap."""
+    """The program's and the service's arithmetic, each with its own truncation, from one premium within the cap.
+
+    The program pays by periods of ``hours``; the service divides the day by 24 whatever the period.
+    """
     premium = int(part * (oracle_twap // 33))
-    rate = _truncated(premium * 1000, 24)
+    rate = _truncated(premium * 1000, 24 // hours)
+    period = hours * 3600
     paid = Decimal(_truncated(_truncated(premium * 10**6 * 100, oracle_twap), 24)).scaleb(-6)
 
-    long = funding_cash_flow_percent(rate=rate, oracle_twap=oracle_twap, is_long=True)
-    short = funding_cash_flow_percent(rate=rate, oracle_twap=oracle_twap, is_long=False)
+    long = funding_cash_flow_percent(rate=rate, oracle_twap=oracle_twap, funding_period=period, is_long=True)
+    short = funding_cash_flow_percent(rate=rate, oracle_twap=oracle_twap, funding_period=period, is_long=False)
 
     assert long is not None
     assert short is not None
@@ -265,6 +269,9 @@ def test_funding_of_the_bus_is_absent_where_there_is_nothing_to_divide_by() -> N
     none: dict[Field, Decimal | None] = {"funding_long": None, "funding_short": None}
 
     assert bus_funding(funding(oracle_twap_at_funding=0), "settled") == none
+    for period in (0, -3600, 86_401):
+        assert bus_funding(funding(funding_period=period), "settled") == none
+        assert bus_funding(funding(funding_period=period), "estimated") == none
     assert (
         bus_funding(funding(estimated_funding_rate_long=None, estimated_funding_rate_short=None), "estimated") == none
     )

@@ -28,7 +28,10 @@ async def test_a_day_of_funding_is_queried_and_plotted(nats_server: LocalNatsSer
     async with BusWriter(nats_server.url) as bus:
         for rate in range(1_500_000, 7_500_000, 1_500_000):
             for index, market in enumerate(("SOL-PERP", "BTC-PERP", "ETH-PERP")):
-                await bus.change(funding_event(market, rate * (-1) ** index, market_index=index))
+                # Of eight hours, so each hour's part of it is an eighth.
+                signed, period = rate * (-1) ** index * 8, 8 * 3600
+                await bus.change(funding_event(market, signed, market_index=index, funding_period=period))
+        await bus.change(funding_event("SOL-PERP", 1, funding_period=0))  # a period of nothing gives no rate
         await bus.change(price_event())
         await export_history(bus.client, bus.topology, folder)
     status, out, errors = await ran(str(folder), "--png", str(png))

@@ -55,9 +55,8 @@ def test_the_hourly_rate_by_hand() -> None:
 
 @given(AMOUNTS, st.integers(1, 2**63))
 def test_the_hourly_rate_is_rate_over_price(rate: int, twap: int) -> None:
-    assert hourly_rate(rate, twap) == float(Decimal(rate) / (Decimal(twap) * 1000)) or hourly_rate(
-        rate, twap
-    ) == pytest.approx(rate / 1e9 / (twap / 1e6))
+    exact = float(Decimal(rate) / (Decimal(twap) * 1000))
+    assert hourly_rate(rate, twap, 3600) == pytest.approx(exact, rel=1e-15)
 
 
 @pytest.mark.parametrize("twap", [0, -1])

@@ -259,6 +259,7 @@ def test_unknown_markets_are_named(cluster: Cluster) -> None:
         ("port", -1),
         ("updates_per_second", -1),
         ("funding_period_s", 0),
+        ("funding_period_s", 86_401),
         ("slot_interval_s", 0),
         ("perp_markets", 0),
         ("spot_markets", 1_001),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Context, Decimal
+from functools import partial
 from typing import Final, Literal, get_args
 
-from drift_schemas import FundingEvent
+from drift_schemas import FundingEvent, has_settlements
 
 __all__ = [
     "FIELDS",
@@ -38,6 +39,7 @@ UNITS: Final[Mapping[Field, str]] = {
 # No decimal fraction holds a quotient exactly; sixty digits are far beyond any tolerance.
 _DIGITS: Final = Context(prec=60)
 _PRICE_UNITS_PER_RATE_UNIT: Final = 1000
+_HOUR_S: Final = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,27 +59,32 @@ class MarketFigures:
     funding_settled_ts: int | None
 
 
-def funding_cash_flow_percent(*, rate: int | None, oracle_twap: int, is_long: bool) -> Decimal | None:
+def funding_cash_flow_percent(
+    *, rate: int | None, oracle_twap: int, funding_period: int, is_long: bool
+) -> Decimal | None:
     """A funding rate of the chain as the hosted API writes it: percent of price per hour that the side receives.
 
-    ``rate / 1000 / oracle_twap * 100``, negated for longs: the chain's rates are positive where longs pay shorts, and
-    the API shows what flows to a side, so that longs who pay have a negative figure. Source of the scales: funding
-    rates 1e-9 quote per base per hour, prices 1e-6 (``math/constants.rs``); of the sign and the unit: the answers of
-    ``/stats/markets`` of 2026-09-02 and of 2026-09-13, and ``calculateFormattedLiveFundingRate`` of the program's
-    TypeScript SDK, which the API calls with the period of an hour.
+    ``rate / 1000 / oracle_twap * 100`` over the hours of the period, negated for longs: the chain's rates are positive
+    where longs pay shorts, and the API shows what flows to a side, so that longs who pay have a negative figure. Source
+    of the scales: funding rates 1e-9 quote per base per funding period, prices 1e-6 (``math/constants.rs``,
+    ``math/funding.rs``); of the sign and the unit: the answers of ``/stats/markets`` of 2026-09-02 and of 2026-09-13,
+    and ``calculateFormattedLiveFundingRate`` of the program's TypeScript SDK, which divides the day by 24 whatever the
+    period, and which the API calls with the period of an hour.
 
     Args:
-        rate: Quote per base per hour, 1e-9, of the side; ``None`` gives ``None``.
+        rate: Quote per base per funding period, 1e-9, of the side; ``None`` gives ``None``.
         oracle_twap: Quote per base, 1e-6; the price that the rate is a part of.
+        funding_period: Seconds between settlements.
         is_long: Which side.
 
     Returns:
-        ``None`` where there is no rate, or no positive price to divide by.
+        ``None`` where there is no rate, no positive price to divide by, or no period under which anything settles.
     """
-    if rate is None or oracle_twap <= 0:
+    if rate is None or oracle_twap <= 0 or not has_settlements(funding_period):
         return None
     received = -rate if is_long else rate
-    return _DIGITS.divide(Decimal(received * 100), Decimal(oracle_twap * _PRICE_UNITS_PER_RATE_UNIT))
+    per_period = oracle_twap * _PRICE_UNITS_PER_RATE_UNIT * funding_period
+    return _DIGITS.divide(Decimal(received * 100 * _HOUR_S), Decimal(per_period))
 
 
 def bus_funding(event: FundingEvent, basis: FundingBasis) -> dict[Field, Decimal | None]:
@@ -94,7 +101,8 @@ def bus_funding(event: FundingEvent, basis: FundingBasis) -> dict[Field, Decimal
     else:
         long, short = event.funding_rate_long, event.funding_rate_short
         oracle_twap = event.oracle_twap_at_funding
+    per_hour = partial(funding_cash_flow_percent, oracle_twap=oracle_twap, funding_period=event.funding_period)
     return {
-        "funding_long": funding_cash_flow_percent(rate=long, oracle_twap=oracle_twap, is_long=True),
-        "funding_short": funding_cash_flow_percent(rate=short, oracle_twap=oracle_twap, is_long=False),
+        "funding_long": per_hour(rate=long, is_long=True),
+        "funding_short": per_hour(rate=short, is_long=False),
     }

@@ -54,7 +54,6 @@ class VelocityPerpMarket(PerpMarket):
         rng: random.Random,
     ) -> None:
         super().__init__(listing, pubkey, layout, funding_period_s=funding_period_s, rng=rng)
-        self._reseed_after_s = reseed_after_s(funding_period_s)
         self._mm_gap_slots = ceil(_MM_GAP_S / slot_interval_s)
 
     def start(self, oracle: OraclePrice, now: int, slot: int) -> None:
@@ -89,6 +88,10 @@ class VelocityPerpMarket(PerpMarket):
     def settle(self, oracle: OraclePrice, now: int) -> FundingSettlement:
         """Settle one funding period."""
         return settle_funding(self.record, oracle, now)
+
+    @property
+    def _reseed_after_s(self) -> int:
+        return reseed_after_s(self.record["funding_period"])
 
     def _own_fields(self) -> Mapping[str, Value]:
         return {"funding_clamp_threshold": CLAMP_THRESHOLD_BPS, "funding_ramp_slope": RAMP_SLOPE}

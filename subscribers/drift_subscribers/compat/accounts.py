@@ -74,7 +74,7 @@ class HistoricalOracleData(OnlyPublished):
 
 @dataclass(frozen=True, slots=True)
 class AMM(OnlyPublished):
-    """``perp_market.amm``: prices 1e-6, base 1e-9, quote 1e-6, funding 1e-9 quote per base per hour.
+    """``perp_market.amm``: prices 1e-6, base 1e-9, quote 1e-6, funding 1e-9 quote per base and period.
 
     ``base_asset_amount_short`` is negative, as on the chain; ``oracle`` is the address as text.
     """

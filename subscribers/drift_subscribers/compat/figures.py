@@ -13,6 +13,7 @@ from drift_schemas import (
     MarketEvent,
     PriceEvent,
     apr_percent,
+    has_settlements,
     open_interest_usd,
     rate_8h_percent,
     scaled_decimal,
@@ -48,8 +49,11 @@ class Figures(NamedTuple):
 
 
 def hourly_fraction(funding: FundingEvent) -> float | None:
-    """Last settled rate as a fraction of price per hour; ``None`` where it was settled against no oracle price."""
-    return 0.0 if funding.funding_rate == 0 else funding.hourly_rate
+    """Last settled rate as a fraction of price per hour; ``None`` where price or period give none.
+
+    A rate of zero is zero per hour whatever it was settled against: a market that has never settled has no oracle TWAP.
+    """
+    return 0.0 if funding.funding_rate == 0 and has_settlements(funding.funding_period) else funding.hourly_rate
 
 
 def usd(price: int | None) -> float | None:

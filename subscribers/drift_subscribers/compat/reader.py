@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, MutableMapping
 from typing import TypeVar
 
-from drift_schemas import FundingEvent, Kind, MarketDataEvent, MarketEvent, PriceEvent
+from drift_schemas import FundingEvent, Kind, MarketDataEvent, MarketEvent, PriceEvent, has_settlements
 from drift_subscribers.compat.accounts import OraclePriceData, PerpMarketAccount, perp_market_account
 from drift_subscribers.compat.figures import (
     Figures,
@@ -159,13 +159,16 @@ class Reader:
     def _hourly(self, name: str) -> float | None:
         funding = self._funding(name)
         rate = None if funding is None else hourly_fraction(funding)
-        return self._noted(rate, "rate", name, "its last funding was settled against no oracle price", funding)
+        why = "its last funding was settled against no oracle price"
+        if funding is not None and not has_settlements(funding.funding_period):
+            why = f"nothing settles under its funding period of {funding.funding_period} s"
+        return self._noted(rate, "rate", name, why, funding)
 
     def _seconds(self, name: str) -> int | None:
         funding = self._funding(name)
         at = None if funding is None else funding.next_funding_ts
         seconds = None if at is None else max(0, at - int(time.time()))
-        return self._noted(seconds, "next funding", name, "it has no funding period", funding)
+        return self._noted(seconds, "next funding", name, "nothing settles under its funding period", funding)
 
     def _mark(self, name: str) -> float | None:
         price = self._price(name)

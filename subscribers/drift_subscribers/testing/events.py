@@ -67,7 +67,7 @@ def price_event(
 def funding_event(
     market: str = "SOL-PERP", *, funding_rate: int = 1_500_000, oracle_twap: int = 150_000_000, **fields: Any
 ) -> FundingEvent:
-    """Funding: the rate (1e-9 quote per base per hour) and the TWAP (1e-6) of both sides, settled and running."""
+    """Funding: the rate (1e-9 quote per base and period) and the TWAP (1e-6) of both sides, settled and running."""
     return _made(
         FundingEvent,
         {

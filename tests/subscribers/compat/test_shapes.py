@@ -103,6 +103,29 @@ async def test_the_funding_feed(given: bool, market_data: BusWriter) -> None:
     await adapter.disconnect()
 
 
+async def test_a_rate_of_eight_hours_is_told_as_what_it_is(market_data: BusWriter) -> None:
+    """Eight times the rate in a period of eight hours costs what the others cost in an hour."""
+    await market_data.change(funding_event(funding_rate=8 * 1_500_000, funding_period=8 * 3600))
+    adapter = DriftAdapter()
+    await adapter.connect()
+    feed = DriftFundingFeed(adapter)
+    assert await adapter.get_funding_rate("SOL-PERP") == pytest.approx(RATE)
+    assert await adapter.get_market_stats("SOL-PERP") == pytest.approx(STATS)
+    assert (await adapter.get_all_perp_markets())[0]["fundingRate"] == pytest.approx(0.001)
+    markets = await feed.get_funding_markets()
+    assert astuple(markets[0]) == pytest.approx(("SOL-PERP", 0.001, 0.008, 8.766, "shorts", 75e6, 1e8))
+
+    await market_data.change(funding_event(funding_rate=8 * 1_500_000, funding_period=0))
+
+    async def is_told_as_absent() -> bool:
+        return await adapter.get_funding_rate("SOL-PERP") is None
+
+    await wait_until(is_told_as_absent, 30)
+    assert await adapter.get_market_stats("SOL-PERP") == {}
+    assert [market.symbol for market in await feed.get_funding_markets()] == ["BTC-PERP", "ETH-PERP"]
+    await adapter.disconnect()
+
+
 async def test_the_best_opportunity_pays(market_data: BusWriter) -> None:
     """0.032 % in eight hours in BTC, which is paused; 0.008 % elsewhere."""
     await market_data.change(funding_event("BTC-PERP", -6_000_000, market_index=1, is_paused=True))

@@ -1,8 +1,8 @@
 """Funding by the program's own integer rules: the running estimate, what each side pays.
 
 Source: drift-labs/protocol-v2 ``controller/funding.rs``, ``math/funding.rs``, ``math/helpers.rs``; TWAPs are brought
-to now as driftpy ``math/funding.py`` does. Rates are 1e-9 quote per base per hour, prices 1e-6; division truncates
-toward zero.
+to now as driftpy ``math/funding.py`` does. Rates are 1e-9 quote per base and funding period, prices 1e-6; division
+truncates toward zero.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Final
 from drift_publisher.accounts import OraclePrice
 from drift_publisher.integers import clamp, div
 from drift_publisher.profiles.drift_v2.records import PerpMarket, State
+from drift_schemas import has_settlements
 
 __all__ = [
     "estimated_funding_rates",
@@ -45,7 +46,7 @@ def funding_is_paused(market: PerpMarket, state: State | None) -> bool:
 
 
 def funding_rate(mark_twap: int, oracle_twap: int, *, tier: str, period: int) -> int:
-    """The symmetric rate, 1e-9 quote per base per hour, for these TWAPs (1e-6)."""
+    """The symmetric rate, 1e-9 quote per base and period, for these TWAPs (1e-6); ``period`` is at most a day."""
     spread = mark_twap - oracle_twap + abs(oracle_twap) // _OFFSET_DENOMINATOR
     divergence = _MAX_DIVERGENCE.get(tier, _DEFAULT_MAX_DIVERGENCE)
     cap = abs(div(oracle_twap, divergence))
@@ -85,8 +86,8 @@ def live_twaps(market: PerpMarket, oracle_price: int, mark_price: int, now: int)
 def estimated_funding_rates(
     market: PerpMarket, oracle: OraclePrice, mark_price: int, now: int
 ) -> tuple[int, int] | None:
-    """ESTIMATE of (long, short) for the running period; ``None`` where the TWAPs give no rate."""
-    if market.funding_period <= 0:
+    """ESTIMATE of (long, short) for the running period; ``None`` where TWAPs or period give no rate."""
+    if not has_settlements(market.funding_period):
         return None
     mark_twap, oracle_twap = live_twaps(market, oracle.price, mark_price, now)
     if oracle_twap <= 0:

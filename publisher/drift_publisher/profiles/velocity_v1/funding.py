@@ -12,6 +12,7 @@ from drift_publisher.accounts import OraclePrice
 from drift_publisher.integers import clamp, div
 from drift_publisher.profiles.velocity_v1.records import PerpMarket, State
 from drift_publisher.profiles.velocity_v1.twaps import live_twaps
+from drift_schemas import has_settlements
 
 __all__ = [
     "estimated_funding_rates",
@@ -95,7 +96,7 @@ def estimated_funding_rates(
     Returns:
         ``None`` where the program would settle nothing: no price, or a period that is not within a day.
     """
-    if mark_price <= 0 or not 0 < market.funding_period <= _DAY:
+    if mark_price <= 0 or not has_settlements(market.funding_period):
         return None
     twaps = live_twaps(market, oracle, now_s)
     if twaps is None or twaps.oracle <= 0:
