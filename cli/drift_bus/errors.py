@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import typer
 
+from drift_bus.extras import missing_extra
 from drift_bus.redaction import redact
 
 __all__ = [
@@ -66,6 +67,8 @@ def ending_with_one_line(command: Callable[[], int | None]) -> int:
         cause = first_cause(error)
         if isinstance(cause, CommandError):
             return _failed(str(cause), cause.status)
+        if isinstance(cause, ModuleNotFoundError) and (line := missing_extra(cause)):
+            return _failed(line, 1)
         return _failed(f"unexpected {type(cause).__name__}: {cause} (drift-bus --debug … shows where)", 1)
 
 

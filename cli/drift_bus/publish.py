@@ -34,6 +34,8 @@ _TELL_EVERY_S = 5.0
 
 def publish(*, flags: Mapping[str, str | None], until_stdin_closes: bool) -> int:
     """Runs the publisher until SIGINT or SIGTERM; then it has sent what it took in, and the status is 0."""
+    import drift_publisher  # noqa: F401 - whether it is installed is known before anything is asked
+
     settings = CommandSettings.load(**flags)
     if not settings.has_endpoint:
         raise UsageProblem(NO_RPC_URL)

@@ -30,7 +30,7 @@ _LOOK_S = 0.1
 
 def simulate(options: Mapping[str, Any], *, as_json: bool, until_stdin_closes: bool) -> int:
     """Runs the simulator; prints its URLs first, then a status line now and then."""
-    from drift_simulator import PortInUse, Simulator, SimulatorConfig
+    from drift_simulator import PortInUse, Simulator, SimulatorConfig, SimulatorError
 
     try:
         config = SimulatorConfig(**{name: value for name, value in options.items() if value is not None})
@@ -45,6 +45,8 @@ def simulate(options: Mapping[str, Any], *, as_json: bool, until_stdin_closes: b
                     _tell_counters(simulator.counters, as_json=as_json)
         except PortInUse as error:
             raise CommandError(f"{error}: choose another with --port") from None
+        except SimulatorError as error:
+            raise CommandError(str(error)) from None
         return 0
 
     return run_until_stopped(run)
@@ -94,7 +96,7 @@ def serve_capture(
     """Serves a capture in place of the random walk; tells when it begins, how far it is, and when it ends."""
     from drift_bus.capture_info import opened
     from drift_schemas.capture import CaptureError
-    from drift_simulator import CaptureReplay, PortInUse
+    from drift_simulator import CaptureReplay, PortInUse, SimulatorError
 
     if loop and exit_at_end:
         raise UsageProblem("--loop has no end: leave out --exit-at-end")
@@ -115,6 +117,8 @@ def serve_capture(
                     await asyncio.gather(telling, return_exceptions=True)
         except PortInUse as error:
             raise CommandError(f"{error}: choose another with --port") from None
+        except SimulatorError as error:
+            raise CommandError(str(error)) from None
         except CaptureError as error:
             raise CommandError(f"{file}: {error}") from None
         return 0

@@ -8,7 +8,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from .config import PortInUse, SimulatorConfig
+from .config import SimulatorConfig, SimulatorError
 from .simulator import serve
 
 __all__ = ["main"]
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             oracles=options.oracles,
         )
         asyncio.run(serve(config))
-    except (PortInUse, ValueError) as error:
+    except (SimulatorError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from importlib import resources
 from typing import Any, NamedTuple
 
+from .drift.sdk import idl_document
 from .velocity.types import velocity_document
 
 __all__ = ["Field", "Idl", "Layout", "LayoutError", "Record", "Value", "drift_idl", "switchboard_idl", "velocity_idl"]
@@ -269,14 +268,10 @@ def _own_names(fields: Iterable[str]) -> dict[str, str]:
     return {name: paths[0] for name, paths in found.items() if len(paths) == 1}
 
 
-def _driftpy_idl(file: str) -> Idl:
-    return Idl(json.loads(resources.files("driftpy").joinpath("idl", file).read_text()))
-
-
 @lru_cache(maxsize=1)
 def drift_idl() -> Idl:
     """Return the Drift v2 program's IDL as driftpy ships it."""
-    return _driftpy_idl("drift.json")
+    return Idl(idl_document("drift.json"))
 
 
 @lru_cache(maxsize=1)
@@ -288,4 +283,4 @@ def velocity_idl() -> Idl:
 @lru_cache(maxsize=1)
 def switchboard_idl() -> Idl:
     """Return the Switchboard On-Demand program's IDL as driftpy ships it."""
-    return _driftpy_idl("switchboard_on_demand.json")
+    return Idl(idl_document("switchboard_on_demand.json"))

@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from driftpy.constants.perp_markets import mainnet_perp_market_configs
-from driftpy.constants.spot_markets import mainnet_spot_market_configs
-
 from drift_simulator.addresses import synthetic_address
 from drift_simulator.listings import PerpListing, SpotListing, price_of
+
+from .sdk import perp_configs, spot_configs
 
 __all__ = ["perp_listings", "spot_listings"]
 
@@ -29,7 +28,7 @@ _STATUS_PAUSED: Final = 35
 
 
 def _perp_listing(index: int) -> PerpListing:
-    config = mainnet_perp_market_configs[index]
+    config = perp_configs()[index]
     source = type(config.oracle_source).__name__
     scale = 1_000_000 if "1M" in source else 1_000 if "1K" in source else 1
     symbol = config.base_asset_symbol
@@ -55,7 +54,7 @@ def _perp_listing(index: int) -> PerpListing:
 
 
 def _spot_listing(index: int) -> SpotListing:
-    config = mainnet_spot_market_configs[index]
+    config = spot_configs()[index]
     name = _CHAIN_NAMES.get(config.symbol, config.symbol)
     return SpotListing(
         name=name,
@@ -78,7 +77,7 @@ def perp_listings(count: int | None = None) -> tuple[PerpListing, ...]:
             None: only the default ones.
     """
     order = [*_DEFAULT_PERPS]
-    order += [number for number in range(len(mainnet_perp_market_configs)) if number not in _DEFAULT_PERPS]
+    order += [number for number in range(len(perp_configs())) if number not in _DEFAULT_PERPS]
     wanted = len(_DEFAULT_PERPS) if count is None else count
     listings = [_perp_listing(number) for number in order[:wanted]]
     for number in range(len(order), wanted):
@@ -91,7 +90,7 @@ def perp_listings(count: int | None = None) -> tuple[PerpListing, ...]:
 def spot_listings(count: int | None = None) -> tuple[SpotListing, ...]:
     """Return the spot markets of a cluster, chosen as :func:`perp_listings` chooses."""
     order = [*_DEFAULT_SPOTS]
-    order += [number for number in range(len(mainnet_spot_market_configs)) if number not in _DEFAULT_SPOTS]
+    order += [number for number in range(len(spot_configs())) if number not in _DEFAULT_SPOTS]
     wanted = len(_DEFAULT_SPOTS) if count is None else count
     listings = [_spot_listing(number) for number in order[:wanted]]
     for number in range(len(order), wanted):

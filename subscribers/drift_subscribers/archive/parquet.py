@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -17,23 +16,26 @@ _READ_ROWS: Final = 2048
 _DIGITS: Final = 38
 
 
-def _arrow(module: str = "pyarrow") -> Any:
+def _arrow() -> tuple[Any, Any]:
+    """pyarrow and its Parquet module."""
     try:
-        return importlib.import_module(module)
+        import pyarrow
+        import pyarrow.parquet
     except ModuleNotFoundError:
         raise MissingExtra(
             "Parquet needs pyarrow, which is not installed: pip install 'drift-bus[replay]', or use csv or jsonl"
         ) from None
+    return pyarrow, pyarrow.parquet
 
 
 class ParquetWriter:
     """Writes rows into one file; at most one row group of them is in memory, in columns."""
 
     def __init__(self, path: Path, columns: Sequence[Column]) -> None:
-        self._pa = _arrow()
+        self._pa, parquet = _arrow()
         self._columns = columns
         self._schema = _schema(self._pa, columns)
-        self._writer = _arrow("pyarrow.parquet").ParquetWriter(path, self._schema, compression="zstd")
+        self._writer = parquet.ParquetWriter(path, self._schema, compression="zstd")
         self._batches: list[Any] = []
         self._waiting = 0
 
@@ -81,7 +83,7 @@ def read_parquet(path: Path, columns: Sequence[Column]) -> Iterator[list[Row]]:
     Raises:
         DamagedExport: it is no Parquet file, is cut off, or has other columns.
     """
-    pa, parquet = _arrow(), _arrow("pyarrow.parquet")
+    pa, parquet = _arrow()
     try:
         with parquet.ParquetFile(path) as file:
             if not file.schema_arrow.equals(_schema(pa, columns)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from drift_publisher.accounts import SpotRates
+from drift_publisher.errors import SettingsError
 from drift_publisher.oracles import outside_oracles, program_oracles
 from drift_publisher.profile import Client, Lifecycle, ProgramProfile, Rules
 from drift_publisher.profiles.drift_v2.funding import estimated_funding_rates, funding_is_paused
@@ -26,8 +27,13 @@ _PROGRAM_ID: Final = "dRiftyHA39MWEi3m9aunc5MzRF1JYuBsbn6VPcn33UH"
 
 def _open_client(store: AccountStore, endpoint: Endpoint, lifecycle: Lifecycle) -> Client:
     # driftpy takes a second and 45 MB to import: only whoever follows Drift pays for it
-    from drift_publisher.profiles.drift_v2.client import StoreDriftClient
-
+    try:
+        from drift_publisher.profiles.drift_v2.client import StoreDriftClient
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"program drift-v2 needs driftpy ({error.name} is not installed): pip install 'drift-bus[drift-v2]' on "
+            "Python 3.11 or 3.12 (docs/deployment.md says how without a compiler); velocity-v1 needs none of it"
+        ) from error
     return StoreDriftClient(store, endpoint, lifecycle)
 
 
