@@ -3,7 +3,7 @@
     drift-bus export funding --kind funding
     python examples/funding_history.py funding --markets SOL-PERP BTC-PERP ETH-PERP --png funding.png
 
-Needs DuckDB (extra ``replay``), pandas and matplotlib (extra ``examples``).
+Needs DuckDB, pandas and matplotlib: extra ``examples``.
 """
 
 from __future__ import annotations

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 import sys
-import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.environments import ROOT, fresh_environment, install, run
+
 CONSTRAINTS = ROOT / "constraints.txt"
 
 PACKAGES = ["drift_bus", "drift_publisher", "drift_schemas", "drift_simulator", "drift_subscribers"]
@@ -45,43 +43,12 @@ print(json.dumps({
 """
 
 
-def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, timeout=100)
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project as a wheel, built from a copy, so that the work tree stays as it is."""
-    copy = tmp_path_factory.mktemp("source") / "drift-bus"
-    copy.mkdir()
-    for name in ("pyproject.toml", "LICENSE", "README.md"):
-        if (ROOT / name).is_file():
-            shutil.copy(ROOT / name, copy)
-    for folder in ("schemas", "publisher", "subscribers", "simulator", "cli"):
-        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    built = run(
-        sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
-        "--wheel-dir", copy / "dist", copy,
-    )  # fmt: skip
-    assert built.returncode == 0, built.stderr
-    (path,) = (copy / "dist").glob("*.whl")
-    return path
-
-
 @pytest.fixture(scope="module")
 def engine_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of a fresh environment that holds the core install only."""
-    folder = tmp_path_factory.mktemp("engine")
-    venv.create(folder, with_pip=False, symlinks=True)
-    python = folder / "bin" / "python"
-    installed = run(
-        sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-input", "--retries", "1",
-        "--timeout", "10", "--no-compile", "--only-binary=:all:", "-c", CONSTRAINTS, wheel,
-    )  # fmt: skip
-    if installed.returncode != 0 and "connection broken by" in installed.stderr:
-        pytest.skip("pip reaches no package registry, so the core install cannot be tried")
-    assert installed.returncode == 0, installed.stderr
-    return python
+    programs = fresh_environment(Path(sys.executable), tmp_path_factory.mktemp("engine"))
+    install(["--only-binary=:all:", "-c", str(CONSTRAINTS), str(wheel)], programs, cwd=ROOT)
+    return programs / "python"
 
 
 def test_an_engine_gets_by_without_driftpy(engine_python: Path) -> None:
