@@ -22,6 +22,7 @@ __all__ = ["Chain"]
 
 _log = logging.getLogger(__name__)
 SIMULATED: Final = "simulated"
+UNKNOWN: Final = "unknown"
 SIMULATED_GENESIS: Final = "62bsvVUX3hLFJxRQB5A1sua6N58qxZZSpXkNEHj7xL68"
 _CLUSTERS: Final = {
     "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d": "mainnet-beta",
@@ -95,7 +96,7 @@ class Chain:
             lag=self._lag,
         )
         self.genesis: str | None = None
-        self.cluster_name = "unknown"
+        self.cluster_name = UNKNOWN
         self._tap: Tap | None = None
         self.client = profile.open_client(
             self.store, pool.endpoints[0], Lifecycle(self._start, self._fetch, self._stop)
@@ -108,15 +109,17 @@ class Chain:
         await self.client.close()
 
     async def cluster(self, claimed: str | None) -> str:
-        """What events say in ``cluster``: what the node's genesis hash proves, else what is claimed.
+        """What events say in ``cluster``: what the node's genesis hash proves, else what is claimed, else ``unknown``.
 
         Raises:
             SettingsError: the node serves simulated data and ``claimed`` says otherwise.
         """
         try:
-            self.genesis = genesis = str(await self._rpc.call("getGenesisHash", []))
-        except RpcRefused:
-            self.cluster_name = claimed or "unknown"
+            self.genesis = genesis = await self._rpc.genesis_hash()
+        except (RpcRefused, RpcUnavailable) as untold:
+            self.cluster_name = claimed or UNKNOWN
+            what = "as set" if claimed else "set cluster (DRIFT_BUS_CLUSTER) to name it"
+            _log.warning("%s; events say cluster %r: %s", untold, self.cluster_name, what)
             return self.cluster_name
         known = _CLUSTERS.get(genesis)
         if known == SIMULATED and claimed not in (None, SIMULATED):
@@ -178,8 +181,8 @@ class Chain:
         try:
             perps = await self._rpc.program_accounts(profile.program_id, profile.perp_market.discriminator)
             return perps + await self._rpc.program_accounts(profile.program_id, profile.spot_market.discriminator)
-        except RpcRefused as refused:
-            _log.info("%s: %s; reading the markets by their indexes", self._rpc.name, refused)
+        except (RpcRefused, RpcUnavailable) as refused:
+            _log.info("%s; reading the markets by their indexes", refused)
         await self._refresh([profile.state_address])
         if self.store.state is None:
             raise RpcUnavailable(f"{self._rpc.name} has no State account of {profile.name}")

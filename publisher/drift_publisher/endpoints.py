@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from drift_publisher.batch_size import BatchSize
 from drift_publisher.budget import CircuitBreaker, TokenBucket
 from drift_publisher.redact import learn_secrets, redact, redact_url
 
@@ -49,14 +50,31 @@ class Endpoint:
         ws_url: The same.
         rate_per_s: HTTP requests a second that the provider allows.
         burst: HTTP requests at once after a rest.
+        setting: Names the setting that holds its URL, for people who have to correct it.
+        ws_setting: The same for its WebSocket URL.
+
+    Attributes:
+        batch: How many accounts one request may name.
     """
 
-    def __init__(self, http_url: str, ws_url: str, *, rate_per_s: float = 8.0, burst: int = 20) -> None:
+    def __init__(
+        self,
+        http_url: str,
+        ws_url: str,
+        *,
+        rate_per_s: float = 8.0,
+        burst: int = 20,
+        setting: str = "DRIFT_BUS_RPC_URL",
+        ws_setting: str = "DRIFT_BUS_WS_URL",
+    ) -> None:
         learn_secrets(http_url)
         learn_secrets(ws_url)
         self.http_url = http_url
         self.ws_url = ws_url
         self.name = redact_url(http_url)
+        self.setting = setting
+        self.ws_setting = ws_setting
+        self.batch = BatchSize()
         self.budget = TokenBucket(rate_per_s, burst)
         self.breaker = CircuitBreaker()
         self.traffic = Traffic()

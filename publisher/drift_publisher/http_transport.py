@@ -11,12 +11,15 @@ import httpx
 import orjson
 
 from drift_publisher.endpoints import Endpoint
+from drift_publisher.refusals import LONGEST_PAUSE_S
 from drift_schemas.access import end
 
 __all__ = ["BudgetTransport", "CircuitOpen", "retry_after_s"]
 
-_LONGEST_PAUSE_S: Final = 300.0
 _LAST_ANSWERS_S: Final = 0.5
+_REFUSAL_BYTES: Final = 16 * 1024
+_ABOUT_THE_REQUEST: Final = frozenset({400, 404, 405, 410, 413, 414, 415, 422, 501})
+"""Statuses with which an endpoint refuses one request and serves others: no reason to leave it alone."""
 
 
 class CircuitOpen(httpx.TransportError):
@@ -88,6 +91,8 @@ class BudgetTransport(httpx.AsyncBaseTransport):
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
         response = await self._inner.handle_async_request(request)
+        if not response.is_success:
+            return await _with_bounded_body(response)
         await response.aread()
         return response
 
@@ -98,14 +103,39 @@ class BudgetTransport(httpx.AsyncBaseTransport):
 
     def _judge(self, response: httpx.Response, methods: list[str]) -> None:
         endpoint = self._endpoint
-        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+        status = response.status_code
+        asked = response.headers.get("retry-after")
+        if status == httpx.codes.TOO_MANY_REQUESTS:
             endpoint.traffic.throttled += 1
-            endpoint.budget.pause(retry_after_s(response.headers.get("retry-after")))
+            endpoint.budget.pause(retry_after_s(asked))
+        elif asked and not response.is_success:
+            endpoint.budget.pause(retry_after_s(asked))
         if not response.is_success:
             endpoint.traffic.failures.update(methods)
-            endpoint.breaker.failed()
-        else:
+        if response.is_success or status in _ABOUT_THE_REQUEST:
             endpoint.breaker.succeeded()
+        else:
+            endpoint.breaker.failed()
+
+
+async def _with_bounded_body(response: httpx.Response) -> httpx.Response:
+    """The same answer with the first 16 KiB of its body: a refusal says why at its beginning."""
+    body = bytearray()
+    try:
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) >= _REFUSAL_BYTES:
+                break
+    except httpx.DecodingError:
+        body.clear()  # the status says enough
+    finally:
+        await response.aclose()
+    headers = [
+        (name, value)
+        for name, value in response.headers.multi_items()
+        if name not in ("content-encoding", "content-length", "transfer-encoding")
+    ]
+    return httpx.Response(response.status_code, headers=headers, content=bytes(body[:_REFUSAL_BYTES]))
 
 
 def retry_after_s(header: str | None) -> float:
@@ -119,7 +149,7 @@ def retry_after_s(header: str | None) -> float:
             seconds = parsedate_to_datetime(header).timestamp() - time.time()
         except (ValueError, OverflowError):
             return 0.0
-    return min(max(0.0, seconds), _LONGEST_PAUSE_S)
+    return min(max(0.0, seconds), LONGEST_PAUSE_S)
 
 
 def _methods(body: bytes) -> list[str]:

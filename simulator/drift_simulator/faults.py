@@ -37,6 +37,11 @@ class FaultKind(StrEnum):
     REORDER_CONFIRMATIONS = "reorder_confirmations"
     JSONRPC_ERROR = "jsonrpc_error"
     REFUSE_GET_PROGRAM_ACCOUNTS = "refuse_get_program_accounts"
+    HTTP_REFUSED = "http_refused"
+    ACCOUNTS_LIMIT = "accounts_limit"
+    SUBSCRIPTION_LIMIT = "subscription_limit"
+    SUBSCRIPTION_RATE = "subscription_rate"
+    IDLE_CUT = "idle_cut"
 
 
 ACCOUNT_FAULTS = frozenset(
@@ -61,10 +66,16 @@ class Fault:
         method: Only for this JSON-RPC method (for notifications: their subscribe method).
         pubkey: Only for calls and notifications about this account, base58. The account faults need it.
         retry_after_s: ``Retry-After`` of 429 answers; None: no such header.
-        status: HTTP status of ``http_5xx``.
-        code: Code of ``jsonrpc_error``.
-        message: Message of ``jsonrpc_error``.
-        seconds: How long ``delay`` holds an answer or notification back.
+        status: HTTP status of ``http_5xx``, ``http_refused`` and ``accounts_limit``; with 200, ``accounts_limit`` is a
+            JSON-RPC error alone.
+        code: Code of ``jsonrpc_error``, and of the error in the body of a refusal.
+        message: Message of the same.
+        data: Data of the same.
+        body: What the body of ``http_refused`` and ``accounts_limit`` is: ``json``, ``html`` or ``empty``.
+        most: ``accounts_limit``: addresses that one request may name; ``subscription_limit``: subscriptions that a
+            socket may have, the next one cuts it; ``subscription_rate``: subscriptions in so many ``seconds``.
+        seconds: How long ``delay`` holds an answer or notification back; ``idle_cut``: how long a socket lives without
+            a frame from its client, pings included.
         messages: ``close_after_messages``: frames until the close; ``reorder_confirmations``: how many
             confirmations are gathered and then answered in reverse.
         slots: How far ``slot_backwards`` goes back.
@@ -83,6 +94,9 @@ class Fault:
     status: int = 503
     code: int = -32005
     message: str = "Node is unhealthy"
+    data: Any = None
+    body: str = "json"
+    most: int = 5
     seconds: float = 1.0
     messages: int = 3
     slots: int = 100
@@ -105,6 +119,8 @@ class Fault:
             raise ValueError(f"{kind} needs a pubkey")
         if self.part not in {"owner", "discriminator", "both"}:
             raise ValueError("part must be owner, discriminator or both")
+        if self.body not in {"json", "html", "empty"}:
+            raise ValueError("body must be json, html or empty")
 
 
 @dataclass

@@ -69,7 +69,7 @@ class Rpc:
         counters.requests_by_method[method] += 1
         fault = self._node.faults.take(FaultKind.JSONRPC_ERROR, methods=[method], pubkeys=addresses_in(params))
         if fault is not None:
-            raise RpcError(fault.code, fault.message)
+            raise RpcError(fault.code, fault.message, fault.data)
         handler = self._methods.get(method)
         if handler is None:
             raise method_not_found()
@@ -101,6 +101,10 @@ class Rpc:
             raise invalid_params("invalid type: expected a sequence of public keys")
         if len(addresses) > _MAX_ACCOUNTS:
             raise RpcError(-32602, f"Too many inputs provided; max {_MAX_ACCOUNTS}")
+        limit = self._node.faults.holds(FaultKind.ACCOUNTS_LIMIT)
+        if limit is not None and len(addresses) > limit.most:
+            self._node.faults.take(FaultKind.ACCOUNTS_LIMIT)
+            raise RpcError(limit.code, limit.message, limit.data)
         slot, form = self._at(options), parse_form(options, default="base64")
         accounts = [self._account(self._node.view(address_param([entry])), form) for entry in addresses]
         return self._with_context(slot, b"[" + b",".join(accounts) + b"]")

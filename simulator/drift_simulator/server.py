@@ -13,7 +13,7 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from .control import control_routes
-from .errors import parse_error
+from .errors import RpcError, parse_error
 from .faults import Fault, FaultKind
 from .node import Node
 from .params import addresses_in
@@ -28,6 +28,11 @@ logger = logging.getLogger(__name__)
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _MAX_BODY: Final = 10 * 2**20
+_OK: Final = 200
+_HTML_REFUSAL: Final = (
+    "<!DOCTYPE html><html><head><style>h1 {{ color: red }}</style><title>{status}</title></head>"
+    "<body><h1>{status}</h1><p>{message}</p></body></html>"
+)
 _HTML_429: Final = (
     "<html>\r\n<head><title>429 Too Many Requests</title></head>\r\n<body>\r\n"
     "<center><h1>429 Too Many Requests</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
@@ -126,6 +131,11 @@ class Server:
             return web.Response(status=429, body=_HTML_429.encode(), headers=headers)
         if fault := take(FaultKind.HTTP_5XX):
             return web.Response(status=fault.status, text="upstream connect error or disconnect/reset")
+        if fault := take(FaultKind.HTTP_REFUSED):
+            return _refusal(fault)
+        limit = self._node.faults.holds(FaultKind.ACCOUNTS_LIMIT)
+        if limit is not None and limit.status != _OK and "getMultipleAccounts" in about.methods:
+            return _refusal(limit) if len(about.pubkeys) > limit.most and take(FaultKind.ACCOUNTS_LIMIT) else None
         return None
 
     def _answer(self, body: bytes) -> web.Response:
@@ -208,6 +218,18 @@ def _about(batch: list[Any]) -> _About:
     calls = [call for call in batch if isinstance(call, dict)]
     methods = [call["method"] for call in calls if isinstance(call.get("method"), str)]
     return _About(methods, [address for call in calls for address in addresses_in(call.get("params"))])
+
+
+def _refusal(fault: Fault) -> web.Response:
+    """A provider's front refuses a request before the node sees it."""
+    if fault.body == "empty":
+        return web.Response(status=fault.status, headers=_retry_after(fault))
+    if fault.body == "html":
+        page = _HTML_REFUSAL.format(status=fault.status, message=fault.message)
+        return web.Response(status=fault.status, text=page, content_type="text/html", headers=_retry_after(fault))
+    error = RpcError(fault.code, fault.message, fault.data).body()
+    body = orjson.dumps({"jsonrpc": "2.0", "error": error, "id": None})
+    return web.Response(status=fault.status, body=body, content_type="application/json", headers=_retry_after(fault))
 
 
 def _retry_after(fault: Fault) -> dict[str, str]:

@@ -24,6 +24,7 @@ _STEP_S: Final = 4.0
 _LIMIT_S: Final = 15.0
 _UNEASY_S: Final = 15.0
 _UNIX_TIME_AT: Final = 32
+_MANY: Final = 100
 _PLAN: Final = "check the URL, its key and its plan with the provider; name another endpoint in DRIFT_BUS_RPC_URLS"
 _WATCHED: Final = "it is stuck or restarting: name another endpoint first"
 
@@ -63,12 +64,13 @@ class _Examiner:
 
     async def reachable(self) -> Finding:
         from drift_publisher import RpcUnavailable
+        from drift_publisher.rpc import RpcRefused
 
         began = time.monotonic()
         try:
             slot = await self._rpc.call("getSlot", [{"commitment": self._settings.commitment}])
-        except RpcUnavailable as error:
-            return failed("", str(error).partition(": check ")[0], _PLAN)
+        except (RpcRefused, RpcUnavailable) as error:
+            return failed("", str(error).partition(": check ")[0], f"{_PLAN} (this one: {self._endpoint.setting})")
         took_ms = (time.monotonic() - began) * 1000
         throttled = self._endpoint.traffic.throttled
         if throttled:
@@ -77,28 +79,37 @@ class _Examiner:
         return ok("", f"{self._name} answers in {took_ms:.0f} ms, slot {slot}", slot=slot, took_ms=round(took_ms, 1))
 
     async def methods(self) -> Finding:
+        from drift_publisher import RpcUnavailable
         from drift_publisher.profiles import DRIFT_V2
         from drift_publisher.rpc import RpcRefused
 
         refused = []
         try:
-            await self._rpc.accounts([DRIFT_V2.state_address])
+            await self._rpc.accounts([DRIFT_V2.perp_market_address(index) for index in range(_MANY)])
         except RpcRefused as error:
             return failed("", f"{self._name} does not serve what is needed: {error}", _PLAN)
         markets = (DRIFT_V2.program_id, DRIFT_V2.perp_market.discriminator)
         calls: dict[str, Callable[[], Awaitable[object]]] = {
             "getProgramAccounts": lambda: self._rpc.program_accounts(*markets),
-            "getGenesisHash": lambda: self._rpc.call("getGenesisHash", []),
+            "getGenesisHash": self._rpc.genesis_hash,
         }
         for method, call in calls.items():
             try:
                 await call()
             except RpcRefused as error:
-                refused.append(f"{method} ({error.code})")
-        if not refused:
-            return ok("", "getMultipleAccounts, getProgramAccounts, getGenesisHash, getSlot")
-        what = f"{self._name} refuses {', '.join(refused)}"
-        return warning("", what, "without it markets are read by their indexes, and the cluster by DRIFT_BUS_CLUSTER")
+                refused.append(f"{method} ({error.refusal.said})")
+            except RpcUnavailable as error:
+                refused.append(f"{method} ({error})")
+        at_once = self._endpoint.batch.learned
+        if refused:
+            what = f"{self._name} refuses {', '.join(refused)}"
+            return warning(
+                "", what, "without it markets are read by their indexes, and the cluster by DRIFT_BUS_CLUSTER"
+            )
+        if at_once < _MANY:
+            what = f"getMultipleAccounts takes {at_once} accounts a request instead of {_MANY}"
+            return warning("", what, "each reading costs more requests: see what the plan allows", at_once=at_once)
+        return ok("", "getMultipleAccounts, getProgramAccounts, getGenesisHash, getSlot")
 
     async def lag(self) -> Finding:
         from drift_publisher.lag import CLOCK_SYSVAR

@@ -12,6 +12,7 @@ import pytest
 from drift_publisher.endpoints import Endpoint, EndpointPool
 from drift_publisher.errors import RpcUnavailable
 from drift_publisher.polling import Poller
+from drift_publisher.refusals import Meaning, Refusal
 from drift_publisher.rpc import RpcClient, RpcRefused
 from drift_publisher.source import AccountUpdate, Deliver, SourceStatus
 from tests.support.wait import wait_until
@@ -98,7 +99,9 @@ async def test_every_account_is_delivered_again_and_again(bench: Bench) -> None:
     "error",
     [
         RpcUnavailable("http://a.example: getMultipleAccounts failed for 20 s (HTTP 429)"),
-        RpcRefused("getMultipleAccounts", -32010, "not here"),
+        RpcRefused(
+            "getMultipleAccounts", Refusal(Meaning.UNSERVED, "not here"), Endpoint("http://a.example", "ws://x")
+        ),
     ],
 )
 async def test_an_error_is_told_and_survived(bench: Bench, error: Exception) -> None:

@@ -27,6 +27,14 @@ def several(*values: Any, slot: Any = 7) -> dict[str, Any]:
     return {"result": {"context": {"slot": slot}, "value": list(values)}}
 
 
+def rpc_error(code: int, message: str) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": 1, "error": {"code": code, "message": message}}
+
+
+BUSY = (-32603, -32000, -32003, -32005, -32007, -32029, -32097, -32429, 429, 500, 35)
+"""Numbers with which providers say that they are busy, and some that nobody knows."""
+
+
 class Script:
     """Answers one after the other, the last one for ever; keeps what was asked."""
 
@@ -45,14 +53,52 @@ class Script:
 class Scripted(RpcClient):
     """Our client, with endpoints that a script plays."""
 
-    def __init__(self, *scripts: Callable[[httpx.Request], httpx.Response], give_up_after_s: float = 1.0) -> None:
-        self.pool = EndpointPool(
+    def __init__(
+        self,
+        *scripts: Callable[[httpx.Request], httpx.Response],
+        give_up_after_s: float = 1.0,
+        pool: EndpointPool | None = None,
+    ) -> None:
+        self.pool = pool or EndpointPool(
             [Endpoint(f"http://node{n}.example", "ws://x", rate_per_s=500, burst=500) for n in range(len(scripts))]
         )
         super().__init__(self.pool, give_up_after_s=give_up_after_s)
         for endpoint, script in zip(self.pool.endpoints, scripts, strict=True):
             transport = BudgetTransport(endpoint, inner=httpx.MockTransport(script))
             self._http[endpoint] = httpx.AsyncClient(transport=transport)
+
+
+class Limited:
+    """A provider whose plan allows so many accounts a request; each seventh account does not exist."""
+
+    def __init__(self, limit: int, status: int, body: Any = None) -> None:
+        self.limit = limit
+        self.refused = 0
+        self._status = status
+        self._body = b"" if body is None else orjson.dumps(body)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        asked = orjson.loads(request.content)["params"][0]
+        if len(asked) > self.limit:
+            self.refused += 1
+            return httpx.Response(self._status, content=self._body)
+        values = (None if int(name[7:]) % 7 == 3 else account(name.encode()) for name in asked)
+        return httpx.Response(200, content=orjson.dumps(several(*values)))
+
+
+@pytest.fixture(
+    params=[
+        (5, 200, rpc_error(-32602, "Too many inputs provided; max 5")),
+        (20, 413, None),
+        (75, 413, rpc_error(-32000, "request entity too large")),
+        (1, 400, rpc_error(-32602, "Invalid params")),
+        (20, 400, {"error": "getMultipleAccounts is limited to 20 addresses"}),
+        (20, 403, rpc_error(-32000, "your plan allows at most 20 accounts")),
+    ],
+    ids=lambda value: f"{value[0]} by {value[1]}",
+)
+def limited(request: pytest.FixtureRequest) -> Limited:
+    return Limited(*request.param)
 
 
 @pytest.fixture(autouse=True)
@@ -105,9 +151,16 @@ async def test_accounts_are_read_a_hundred_at_a_time_in_order() -> None:
     ids=repr,
 )
 async def test_accounts_of_another_form_are_the_endpoints_fault(answer: Any) -> None:
-    """A short list above all: no account may take another one's place."""
+    """A short list above all: no account may take another one's place. The next endpoint is asked instead."""
+    sound = Script(several(account(b"a"), None, account(b"c")))
+    rpc = Scripted(Script(answer), sound, give_up_after_s=10)
+    assert [(update.address, update.data) for update in await rpc.accounts([A, B, C])] == [
+        (A, b"a"),
+        (B, None),
+        (C, b"c"),
+    ]
     with pytest.raises(RpcUnavailable, match=r"node0.*getMultipleAccounts.*another form"):
-        await Scripted(Script(answer)).accounts([A, B, C])
+        await Scripted(Script(answer), give_up_after_s=0.05).accounts([A, B, C])
 
 
 @pytest.mark.parametrize(
@@ -137,6 +190,17 @@ async def test_program_accounts_of_another_form_are_the_endpoints_fault(answer: 
         {"error": {"code": -32005, "message": "Node is behind by 80 slots"}},
         {"error": {"code": 429, "message": "Too many requests for a specific RPC call"}},
         {"error": {"code": -32016, "message": "Minimum context slot has not been reached"}},
+        *({"error": {"code": code, "message": "busy"}} for code in BUSY),
+        {"error": {"message": "no code"}},
+        {"error": {"code": None, "message": None}},
+        {"error": {"code": [], "message": {"a": 1}, "data": None}},
+        {"error": {"code": True, "message": "?"}},
+        {"error": "server error"},
+        {"error": ["no"]},
+        {"error": None},
+        {"error": {}},
+        httpx.Response(403, json={"error": {"code": -32005, "message": "too many requests"}}),
+        httpx.Response(429, json={"error": {"code": -32600, "message": "too many requests"}}),
     ],
     ids=lambda value: repr(value)[:50],
 )
@@ -149,32 +213,125 @@ async def test_what_may_pass_is_tried_again(passing: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("refusal", "said"),
     [
-        ({"code": -32601, "message": "Method not found"}, "getSlot: JSON-RPC error -32601: Method not found"),
-        ({"message": "no code"}, "JSON-RPC error 0: no code"),
-        ({"code": None, "message": None}, "JSON-RPC error None: None"),
-        ({"code": [], "message": {"a": 1}, "data": None}, "JSON-RPC error"),
-        ("Unauthorized", "Unauthorized"),
-        (["no"], "no"),
-        (5, "5"),
+        (rpc_error(-32601, "Method not found"), "JSON-RPC error -32601: Method not found"),
+        (rpc_error(-32602, "Invalid params: WrongSize"), "JSON-RPC error -32602: Invalid params: WrongSize"),
+        (rpc_error(-32600, "not on\n\tyour   plan"), "JSON-RPC error -32600: not on your plan"),
+        (rpc_error(403, "blocked"), "JSON-RPC error 403: blocked"),
+        (httpx.Response(401, json={"message": "Unauthorized"}), "HTTP 401: Unauthorized"),
+        (httpx.Response(403, content=b""), "HTTP 403"),
+        (httpx.Response(403, html="<style>p {}</style><h1>Sorry</h1>\n<p>blocked"), "HTTP 403: Sorry blocked"),
+        (httpx.Response(404, text="no such path"), "HTTP 404: no such path"),
+        (httpx.Response(410, json=["gone"]), "HTTP 410: gone"),
+        (httpx.Response(403, json={"error": {"code": -32601, "message": "no"}}), "HTTP 403, JSON-RPC error -32601: no"),
+        (httpx.Response(500, json={"error": {"code": -32601, "message": "no"}}), "HTTP 500, JSON-RPC error -32601: no"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_a_refusal_of_any_form_is_an_error_of_ours_and_not_tried_again(error: Any, said: str) -> None:
-    script = Script({"jsonrpc": "2.0", "id": 1, "error": error})
+async def test_a_lasting_refusal_of_any_form_is_told_and_not_tried_again(refusal: Any, said: str) -> None:
+    script = Script(refusal)
     rpc = Scripted(script)
     with pytest.raises(RpcRefused) as caught:
         await rpc.call("getSlot", [])
     assert said in str(caught.value)
+    assert "DRIFT_BUS_RPC_URL" in str(caught.value), "it names the setting"
+    assert "\n" not in str(caught.value)
     assert isinstance(caught.value, PublisherError), "the command shows it as one line"
     assert len(script.asked) == 1
     assert rpc.pool.current.traffic.failures["getSlot"] == 1
 
 
-@pytest.mark.parametrize("answer", [{"error": None}, {"error": {}}])
-async def test_an_empty_error_without_a_result_is_a_refusal(answer: Any) -> None:
-    with pytest.raises(RpcRefused):
-        await Scripted(Script(answer)).call("getSlot", [])
+@pytest.mark.parametrize("refusal", [httpx.Response(403), rpc_error(-32601, "Method not found")])
+async def test_a_lasting_refusal_is_no_end_while_another_endpoint_answers(refusal: Any) -> None:
+    first, second = Script(refusal), Script({"result": 42})
+    rpc = Scripted(first, second)
+    assert await rpc.call("getSlot", []) == 42
+    assert len(first.asked) == 1
+    assert rpc.name == "http://node1.example"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"retry_after": 60},
+        {"retryAfter": "60"},
+        {"retry_after_ms": 60_000},
+        {"try_again_in": "60s"},
+        {"rate": {"backoff_seconds": 60, "allowed_rps": 1}, "see": "https://provider.example"},
+    ],
+    ids=repr,
+)
+async def test_an_endpoint_that_says_when_to_come_back_is_left_alone_until_then(data: Any) -> None:
+    busy, second = Script({"error": {"code": -32029, "message": "busy", "data": data}}), Script({"result": 42})
+    rpc = Scripted(busy, second)
+    assert await rpc.call("getSlot", []) == 42
+    assert len(busy.asked) == 1
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.02):
+            await rpc.pool.endpoints[0].budget.acquire()
+
+
+async def test_a_request_that_is_too_large_for_the_plan_is_halved_in_order(limited: Limited) -> None:
+    """The size is kept for this endpoint, nothing is lost or moved, and the circuit breaker does not open."""
+    names = [f"Account{number}" for number in range(230)]
+    rpc, refused_before = Scripted(limited), 0
+    for _ in range(2):
+        refused_before = limited.refused
+        found = await rpc.accounts(names)
+        assert [update.address for update in found] == names
+        assert [update.data for update in found] == [None if n % 7 == 3 else names[n].encode() for n in range(230)]
+    assert limited.refused == refused_before, "the second reading knows the size"
+    assert limited.limit / 2 < rpc.pool.current.batch.learned <= limited.limit
+    assert not rpc.pool.current.breaker.is_open
+
+
+async def test_the_size_is_known_for_each_endpoint(limited: Limited) -> None:
+    free = Limited(100, 200)
+    rpc = Scripted(limited, free)
+    await rpc.accounts([f"Account{number}" for number in range(100)])
+    rpc.blame("dead", at_once=True)
+    await rpc.accounts([f"Account{number}" for number in range(100)])
+    assert rpc.pool.endpoints[1].batch.learned == 100
+    assert rpc.pool.endpoints[0].batch.learned <= limited.limit
+
+
+async def test_a_request_that_is_refused_at_any_size_says_so_and_nothing_is_learnt() -> None:
+    rpc = Scripted(Script(rpc_error(-32602, "Invalid params")))
+    with pytest.raises(RpcRefused, match="-32602"):
+        await rpc.accounts([f"Account{number}" for number in range(100)])
+    assert rpc.pool.current.batch.learned == rpc.pool.current.batch.next() == 100
+
+
+async def test_a_secret_that_a_refusal_repeats_is_not_shown() -> None:
+    key = "s3cr3tK3y0123456789"
+    pool = EndpointPool([Endpoint(f"http://node.example/{key}", f"ws://node.example/{key}")])
+    for page in (f"<p>Key {key} is blocked at http://node.example/{key}</p>", f'{{"message": "{key}"}}'):
+        rpc = Scripted(Script(httpx.Response(403, text=page)), pool=pool)
+        with pytest.raises(RpcRefused) as caught:
+            await rpc.call("getSlot", [])
+        assert key not in str(caught.value)
+
+
+async def test_of_an_endless_refusal_only_the_beginning_is_read() -> None:
+    sent = 0
+
+    async def page() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 1
+            yield b"blocked " * 128
+
+    rpc = Scripted(Script(httpx.Response(403, content=page())))
+    with pytest.raises(RpcRefused, match="HTTP 403: blocked"):
+        await rpc.call("getSlot", [])
+    assert sent < 100
+
+
+async def test_the_genesis_hash_is_told_by_whichever_endpoint_does() -> None:
+    rpc = Scripted(Script(httpx.Response(403)), Script(rpc_error(-32601, "no")), Script({"result": "Genesis"}))
+    assert await rpc.genesis_hash() == "Genesis"
+    assert rpc.name == "http://node0.example", "it serves all else, and stays in use"
 
 
 async def test_it_gives_up_in_one_line_that_names_endpoint_method_and_remedy() -> None:
