@@ -64,7 +64,7 @@ RpcUrl = Annotated[
     typer.Option(
         "--rpc-url",
         metavar="URL",
-        help="HTTP endpoint of the Solana RPC. A key in it shows in the process list: "
+        help="HTTP endpoint of the Solana RPC, or 'http-url|ws-url'. A key in it shows in the process list: "
         "better set it in .env. [DRIFT_BUS_RPC_URL]",
     ),
 ]

@@ -23,11 +23,15 @@ _SCHEMES = {
 }
 
 
+_MAY_NAME_BOTH = ("rpc_url", "rpc_urls")
+"""Settings whose entries may be ``http-url|ws-url``."""
+
+
 class CommandSettings(NatsSettings, BaseSettings):
     """What every command may be told.
 
     Attributes:
-        rpc_url: HTTP endpoint of the Solana RPC; may hold an API key.
+        rpc_url: HTTP endpoint of the Solana RPC, or ``http-url|ws-url``; may hold an API key.
         rpc_urls: More of them, separated by commas, to fail over to in this order.
         ws_url: WebSocket endpoint of the first, where it is not the same host.
         source: ``websocket`` or ``polling``.
@@ -77,11 +81,16 @@ class CommandSettings(NatsSettings, BaseSettings):
             raise UsageProblem(f"{where}{first['msg'].removeprefix('Value error, ')}") from None
         except (OSError, UnicodeDecodeError) as error:
             raise UsageProblem(f"cannot read the .env file: {error}") from None
-        for name in _SCHEMES:
-            for url in (getattr(settings, name) or "").split(","):
-                if url:
-                    learn_secrets(url)
-                    _check_url(name, url.strip())
+        for name, schemes in _SCHEMES.items():
+            entries = [entry.strip() for entry in (getattr(settings, name) or "").split(",") if entry.strip()]
+            for number, entry in enumerate(entries, 1):
+                url, bar, ws_url = entry.partition("|") if name in _MAY_NAME_BOTH else (entry, "", "")
+                learn_secrets(url)
+                learn_secrets(ws_url)
+                where = f"{_origin(name)}{f', entry {number}' if len(entries) > 1 else ''}"
+                _check_url(where, url.strip(), schemes)
+                if bar:
+                    _check_url(where, ws_url.strip(), _SCHEMES["ws_url"])
         _ = settings.topology
         return settings
 
@@ -128,20 +137,19 @@ def _origin(name: str) -> str:
     return f"--{flag} (DRIFT_BUS_{name.upper()})"
 
 
-def _check_url(name: str, url: str) -> None:
-    allowed = _SCHEMES[name]
-    form = f"write {allowed[0]}://HOST" + (":4222" if name == "nats_url" else "/…")
+def _check_url(where: str, url: str, allowed: tuple[str, ...]) -> None:
+    form = f"write {allowed[0]}://HOST" + (":4222" if "nats" in allowed else "/…")
     scheme, separator, _ = url.partition("://")
     if not separator:
-        raise UsageProblem(f"{_origin(name)}: this is no URL: {form}")
+        raise UsageProblem(f"{where}: this is no URL: {form}")
     if scheme.lower() not in allowed:
-        raise UsageProblem(f"{_origin(name)}: {scheme}:// is not possible here ({', '.join(allowed)}): {form}")
+        raise UsageProblem(f"{where}: {scheme}:// is not possible here ({', '.join(allowed)}): {form}")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise UsageProblem(f"{_origin(name)}: wrong host or port: {error}") from None
+        raise UsageProblem(f"{where}: wrong host or port: {error}") from None
     if not host or any(character.isspace() for character in url):
-        raise UsageProblem(f"{_origin(name)}: there is no host in it: {form}")
+        raise UsageProblem(f"{where}: there is no host in it: {form}")
     if port == 0:
-        raise UsageProblem(f"{_origin(name)}: port 0 cannot be reached")
+        raise UsageProblem(f"{where}: port 0 cannot be reached")

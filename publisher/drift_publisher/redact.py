@@ -14,7 +14,7 @@ _SHORTEST_SECRET: Final = 8
 _known: set[str] = set()
 
 _UNREADABLE: Final = "(an unreadable URL)"
-_URL: Final = re.compile(r"(?:https?|wss?|nats|tls)://(?:(?!,[a-z]+://)[^\s'\"<>])+", re.IGNORECASE)
+_URL: Final = re.compile(r"(?:https?|wss?|nats|tls)://(?:(?![,|][a-z]+://)[^\s'\"<>])+", re.IGNORECASE)
 _CLOSING: Final = re.compile(r"[).,;:}]*$")
 
 

@@ -15,7 +15,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from drift_publisher.endpoints import Endpoint, EndpointPool
 from drift_publisher.errors import PublisherError, RpcUnavailable
-from drift_publisher.http_transport import BudgetTransport, retry_after_s
+from drift_publisher.http_transport import BudgetTransport, CircuitOpen, retry_after_s
 from drift_publisher.redact import redact
 from drift_publisher.refusals import Meaning, Refusal, refusal_of_error, refusal_of_http
 from drift_publisher.source import AccountUpdate
@@ -30,6 +30,7 @@ _LONG_PAUSE_S: Final = 5.0
 _TRIES_BEFORE_THE_FALLBACK: Final = 2
 _SPLIT: Final = frozenset({Meaning.TOO_LARGE, Meaning.WRONG})
 _EVERY: Final = frozenset(Meaning)
+_NO_ANSWER: Final = "no answer"
 _full_jitter: Final = wait_random_exponential(multiplier=0.25, max=30.0)
 
 
@@ -54,6 +55,10 @@ class _TryAgain(RuntimeError):
     def __init__(self, why: str, *, come_back_s: float = 0.0) -> None:
         super().__init__(why)
         self.come_back_s = come_back_s
+
+
+class _NotAsked(_TryAgain):
+    """The circuit breaker is open: why is what the endpoint said before."""
 
 
 class RpcClient:
@@ -198,7 +203,7 @@ class RpcClient:
             handled: Refusals of these meanings are raised at once, for the caller knows what to do.
             tries: Give up after so many, where it has not been given up before.
         """
-        last, refusing = "no answer", set[Endpoint]()
+        last, refusing = _NO_ANSWER, set[Endpoint]()
         stop = stop_never if tries is None else stop_after_attempt(tries)
         retrying = AsyncRetrying(retry=retry_if_exception_type(_TryAgain), wait=_full_jitter, stop=stop, reraise=True)
         try:
@@ -219,7 +224,8 @@ class RpcClient:
                             self._pool.failed(endpoint, f"{method}: {last}", at_once=True)
                             raise _TryAgain(last) from None
                         except _TryAgain as failed:
-                            last = str(failed)
+                            if last == _NO_ANSWER or not isinstance(failed, _NotAsked):
+                                last = str(failed)
                             at_once = failed.come_back_s > _LONG_PAUSE_S
                             self._pool.failed(endpoint, f"{method}: {last}", at_once=at_once)
                             raise
@@ -237,6 +243,8 @@ class RpcClient:
         headers = {"content-type": "application/json"}
         try:
             response = await self._http[endpoint].post(endpoint.http_url, content=body, headers=headers)
+        except CircuitOpen as error:
+            raise _NotAsked(str(error)) from None
         except httpx.HTTPError as error:
             raise _TryAgain(redact(f"{type(error).__name__} {error}".rstrip())) from None
         pause_s = retry_after_s(response.headers.get("retry-after"))

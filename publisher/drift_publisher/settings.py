@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from drift_publisher.endpoint_urls import EndpointUrls, check_endpoint_urls, check_url, endpoint_urls
 from drift_publisher.endpoints import Endpoint, EndpointPool
 from drift_publisher.errors import SettingsError
 from drift_publisher.profiles import AUTO, PROFILES
-from drift_publisher.redact import redact_url
 from drift_schemas import Topology
 from drift_schemas.access import NatsSettings
 
@@ -32,9 +31,9 @@ class PublisherSettings(NatsSettings, BaseSettings):
     )
 
     rpc_url: SecretStr | None = None
-    """HTTP endpoint of a Solana node."""
+    """HTTP endpoint of a Solana node; ``http-url|ws-url`` where its WebSocket has another address."""
     rpc_urls: SecretStr | None = None
-    """More of them in order of preference, separated by commas, to fail over to."""
+    """More of them in order of preference, separated by commas, to fail over to; each may be ``http-url|ws-url``."""
     ws_url: SecretStr | None = None
     """WebSocket endpoint of the first; by default the same address with ws:// or wss://."""
     program: str = AUTO
@@ -129,26 +128,28 @@ class PublisherSettings(NatsSettings, BaseSettings):
     @field_validator("rpc_url", "rpc_urls")
     @classmethod
     def _http_urls(cls, value: SecretStr | None) -> SecretStr | None:
-        for url in _split(value):
-            _checked(SecretStr(url), ("http", "https"))
+        if value:
+            check_endpoint_urls(value.get_secret_value())
         return value
 
     @field_validator("ws_url")
     @classmethod
     def _ws_url(cls, value: SecretStr | None) -> SecretStr | None:
-        return value and _checked(value, ("ws", "wss"))
+        if value:
+            check_url(value.get_secret_value(), ("ws", "wss"))
+        return value
 
     @field_validator("nats_url")
     @classmethod
     def _nats_url(cls, value: SecretStr) -> SecretStr:
         for url in value.get_secret_value().split(","):
-            _checked(SecretStr(url.strip()), ("nats", "tls", "ws", "wss"))
+            check_url(url.strip(), ("nats", "tls", "ws", "wss"))
         return value
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
         self.topology()
-        if not self.http_urls():
+        if not self.endpoint_urls():
             raise ValueError("no RPC endpoint: set rpc_url (DRIFT_BUS_RPC_URL) or rpc_urls (DRIFT_BUS_RPC_URLS)")
         return self
 
@@ -163,22 +164,25 @@ class PublisherSettings(NatsSettings, BaseSettings):
             replicas=self.stream_replicas,
         )
 
-    def http_urls(self) -> list[str]:
+    def endpoint_urls(self) -> list[EndpointUrls]:
         """The endpoints in order of preference, with their secrets."""
-        return list(dict.fromkeys([*_split(self.rpc_url), *_split(self.rpc_urls)]))
+        named = (("DRIFT_BUS_RPC_URL", self.rpc_url), ("DRIFT_BUS_RPC_URLS", self.rpc_urls))
+        values = [(name, value.get_secret_value()) for name, value in named if value]
+        return endpoint_urls(values, self.ws_url.get_secret_value() if self.ws_url else None)
 
     def endpoints(self) -> EndpointPool:
         """The endpoints with their budgets, ready for use."""
-        first = self.ws_url and self.ws_url.get_secret_value()
         return EndpointPool(
             [
                 Endpoint(
-                    url,
-                    first if first and number == 0 else _websocket_url(url),
+                    urls.http,
+                    urls.ws,
                     rate_per_s=self.rpc_rate_per_s,
                     burst=self.rpc_burst,
+                    setting=urls.setting,
+                    ws_setting=urls.ws_setting,
                 )
-                for number, url in enumerate(self.http_urls())
+                for urls in self.endpoint_urls()
             ],
             return_after_s=self.endpoint_return_s,
         )
@@ -186,25 +190,3 @@ class PublisherSettings(NatsSettings, BaseSettings):
     def nats_servers(self) -> list[str]:
         """The NATS servers, with their secrets."""
         return [url.strip() for url in self.nats_url.get_secret_value().split(",")]
-
-
-def _split(urls: SecretStr | None) -> list[str]:
-    return [url.strip() for url in urls.get_secret_value().split(",") if url.strip()] if urls else []
-
-
-def _websocket_url(http_url: str) -> str:
-    parts = urlsplit(http_url)
-    return urlunsplit(parts._replace(scheme="wss" if parts.scheme == "https" else "ws"))
-
-
-def _checked(secret: SecretStr, schemes: tuple[str, ...]) -> SecretStr:
-    url = secret.get_secret_value()
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise ValueError("not a URL: its port is no number between 1 and 65535") from None
-    wanted = " or ".join(f"{scheme}://" for scheme in schemes)
-    if parts.scheme not in schemes or not parts.hostname or port == 0:
-        raise ValueError(f"not a usable URL: it should begin with {wanted} and name a host, not {redact_url(url)!r}")
-    return secret

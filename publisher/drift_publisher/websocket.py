@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import orjson
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import WebSocketException
 
 from drift_publisher.backoff import Backoff
 from drift_publisher.endpoints import Endpoint, EndpointPool
 from drift_publisher.errors import RpcUnavailable
-from drift_publisher.http_transport import retry_after_s
 from drift_publisher.lag import LagLimits, lag_of
 from drift_publisher.quiet import QuietSubscriptions
 from drift_publisher.redact import redact
 from drift_publisher.rpc import RpcClient, RpcRefused
+from drift_publisher.socket_opening import SocketLost, open_socket
 from drift_publisher.source import AccountUpdate, Deliver, SourceStatus, Subscriptions
 from drift_publisher.subscription_table import SubscriptionRefused, SubscriptionTable
 from drift_schemas.access import apart
@@ -29,34 +29,9 @@ from drift_schemas.access import apart
 __all__ = ["SocketLost", "WebSocketSource"]
 
 _log = logging.getLogger(__name__)
-_HANDSHAKE_S: Final = 10.0
 _CONFIRMATION_S: Final = 15.0
 _LOOK_EVERY_S: Final = 10.0
 _EXPECTED_SLOTS: Final = 10
-_TOO_MANY_REQUESTS: Final = 429
-
-
-class SocketLost(ConnectionError):
-    """The socket is of no more use.
-
-    Attributes:
-        retry_after_s: The endpoint's own word on when to come back.
-        is_throttled: It said that we come too often.
-    """
-
-    def __init__(self, why: str, *, retry_after_s: float = 0.0, is_throttled: bool = False) -> None:
-        super().__init__(why)
-        self.retry_after_s = retry_after_s
-        self.is_throttled = is_throttled
-
-
-class _Connection(ClientConnection):
-    """websockets 13.0 cancels its own waiter after a refused handshake and then trips over it; this one does not."""
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self.connection_lost_waiter.cancelled():
-            self.connection_lost_waiter = self.loop.create_future()
-        super().connection_lost(exc)
 
 
 _LOSSES: Final = (OSError, WebSocketException, TimeoutError, SubscriptionRefused, RpcUnavailable, RpcRefused)
@@ -135,18 +110,7 @@ class WebSocketSource:
 
     async def _session(self, endpoint: Endpoint, deliver: Deliver, backoff: Backoff) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            socket = await stack.enter_async_context(
-                connect(
-                    endpoint.ws_url,
-                    open_timeout=_HANDSHAKE_S,
-                    close_timeout=1,
-                    ping_interval=None,
-                    compression=None,
-                    max_size=16 * 1024 * 1024,
-                    create_connection=_Connection,
-                )
-            )
-            endpoint.traffic.sockets_opened += 1
+            socket = await stack.enter_async_context(open_socket(endpoint))
             self.status.sockets = 1
             stack.callback(self._forget_socket)
             self._table.clear()
@@ -299,11 +263,4 @@ def _as_lost(errors: BaseExceptionGroup[Exception]) -> SocketLost:
         error = error.exceptions[0]
     if isinstance(error, SocketLost):
         return error
-    if isinstance(error, InvalidStatus):
-        status, asked = error.response.status_code, retry_after_s(error.response.headers.get("Retry-After"))
-        return SocketLost(
-            f"WebSocket refused with HTTP {status}",
-            retry_after_s=asked,
-            is_throttled=status == _TOO_MANY_REQUESTS,
-        )
     return SocketLost(redact(f"{type(error).__name__}: {error}"))

@@ -73,7 +73,8 @@ class Fault:
         data: Data of the same.
         body: What the body of ``http_refused`` and ``accounts_limit`` is: ``json``, ``html`` or ``empty``.
         most: ``accounts_limit``: addresses that one request may name; ``subscription_limit``: subscriptions that a
-            socket may have, the next one cuts it; ``subscription_rate``: subscriptions in so many ``seconds``.
+            socket may have, the next one is refused, or cuts it where ``body`` is ``empty``; ``subscription_rate``:
+            subscriptions in so many ``seconds``.
         seconds: How long ``delay`` holds an answer or notification back; ``idle_cut``: how long a socket lives without
             a frame from its client, pings included.
         messages: ``close_after_messages``: frames until the close; ``reorder_confirmations``: how many

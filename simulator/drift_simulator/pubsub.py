@@ -114,13 +114,28 @@ class PubSub:
             raise invalid_params("invalid type: map, expected a sequence")
         fault = self._node.faults.take(FaultKind.JSONRPC_ERROR, methods=[method], pubkeys=addresses_in(params))
         if fault is not None:
-            raise RpcError(fault.code, fault.message)
+            raise RpcError(fault.code, fault.message, fault.data)
         kind, _, suffix = method.partition("Unsub") if "Unsub" in method else method.partition("Sub")
         if kind not in self._by_kind or suffix != "scribe":
             raise method_not_found()
         if "Unsub" in method:
             return self._unsubscribe(socket, kind, params)
+        self._ration(socket, method)
         return self._subscribe(socket, kind, params)
+
+    def _ration(self, socket: Socket, method: str) -> None:
+        """Refuse a subscription, or cut its socket, as a provider's plan does."""
+        faults = self._node.faults
+        rate = faults.holds(FaultKind.SUBSCRIPTION_RATE, methods=[method])
+        if rate is not None and socket.subscribes_too_often(rate.most, rate.seconds):
+            faults.take(FaultKind.SUBSCRIPTION_RATE, methods=[method])
+            raise RpcError(rate.code, rate.message, rate.data)
+        limit = faults.holds(FaultKind.SUBSCRIPTION_LIMIT)
+        if limit is not None and sum(entry.socket is socket for entry in self._by_number.values()) >= limit.most:
+            faults.take(FaultKind.SUBSCRIPTION_LIMIT)
+            if limit.body == "empty":
+                socket.abort()
+            raise RpcError(limit.code, limit.message, limit.data)
 
     def _subscribe(self, socket: Socket, kind: str, params: list[Any]) -> int:
         subscription = Subscription(self._next, kind, _ANY, socket)

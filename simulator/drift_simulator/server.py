@@ -159,7 +159,7 @@ class Server:
             return web.Response(status=429, text="Too many requests", headers=_retry_after(fault))
         if faults.holds(FaultKind.HALF_OPEN):
             await self._thaw(request)
-        response = web.WebSocketResponse(compress=False, max_msg_size=_MAX_BODY)
+        response = web.WebSocketResponse(compress=False, max_msg_size=_MAX_BODY, autoping=False)
         await response.prepare(request)
         counters.socket_opened()
         try:
@@ -177,7 +177,10 @@ class Server:
         writer = asyncio.create_task(client.write(), name="simulator-socket-writer")
         try:
             async for message in response:
-                if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
+                client.heard()
+                if message.type == WSMsgType.PING:
+                    await response.pong(message.data)
+                elif message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
                     self._node.counters.bytes_in += len(message.data)
                     self._pubsub.handle(client, message.data)
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from contextlib import suppress
 from typing import Final
@@ -43,12 +44,28 @@ class Socket:
         self._wake = asyncio.Event()
         self._held: list[bytes] = []
         self._since_fault = 0
+        self._heard_at = time.monotonic()
+        self._asked_at: deque[float] = deque()
         self.is_open = True
 
     @property
     def waiting(self) -> int:
         """Frames queued and not yet sent."""
         return len(self._queue)
+
+    def heard(self) -> None:
+        """Note that the client sent a frame, be it a ping."""
+        self._heard_at = time.monotonic()
+
+    def subscribes_too_often(self, most: int, seconds: float) -> bool:
+        """Whether one more subscription now is more than ``most`` in ``seconds``; it counts if it is not."""
+        now = time.monotonic()
+        while self._asked_at and now - self._asked_at[0] >= seconds:
+            self._asked_at.popleft()
+        if len(self._asked_at) >= most:
+            return True
+        self._asked_at.append(now)
+        return False
 
     def confirm(self, frame: bytes) -> None:
         """Queue a subscription's confirmation, out of order while that fault is in force."""
@@ -109,6 +126,9 @@ class Socket:
         """Send queued frames until the socket closes. Runs as the socket's writer task."""
         counters, loop = self._node.counters, asyncio.get_running_loop()
         while self.is_open:
+            if self._is_idle():
+                self.abort()
+                return
             if not self._queue or self._node.faults.holds(FaultKind.HALF_OPEN):
                 self._wake.clear()
                 with suppress(TimeoutError):
@@ -126,6 +146,12 @@ class Socket:
             counters.bytes_out += len(frame)
             if await self._close_if_due():
                 return
+
+    def _is_idle(self) -> bool:
+        fault = self._node.faults.holds(FaultKind.IDLE_CUT)
+        if fault is None or time.monotonic() - self._heard_at <= fault.seconds:
+            return False
+        return self._node.faults.take(FaultKind.IDLE_CUT) is not None
 
     async def _close_if_due(self) -> bool:
         fault = self._node.faults.holds(FaultKind.CLOSE_AFTER_MESSAGES)

@@ -183,7 +183,8 @@ FAULTS = [
     ("rpc reachable", Fault(kind="http_5xx"), "HTTP 503"),
     ("rpc reachable", Fault(kind="http_429"), "HTTP 429"),
     ("rpc lag", Fault(kind="slot_stuck"), "stood still"),
-    ("rpc websocket", Fault(kind="ws_refused"), "no socket"),
+    ("rpc websocket", Fault(kind="ws_refused"), "its URL comes from DRIFT_BUS_WS_URL"),
+    ("rpc reachable", Fault(kind="http_refused", status=403), "this one: DRIFT_BUS_RPC_URL"),
     ("rpc websocket", Fault(kind="silent_stall"), "no slot within"),
     ("program", Fault(kind="missing_account", pubkey=DRIFT_V2.state_address), "no State account"),
     ("program", Fault(kind="wrong_layout", pubkey=DRIFT_V2.state_address), "not what it should be"),
@@ -209,6 +210,11 @@ async def test_methods_that_are_not_served(sim: Simulator, tmp_path: Path) -> No
     found = await diagnosis(tmp_path, *rpc(sim), "--nats-url", "nats://127.0.0.1:9")
     assert found.result("rpc methods") == "warning"
     assert "getProgramAccounts" in found.says("rpc methods")
+    sim.faults.clear()
+    sim.faults.inject(Fault(kind="accounts_limit", most=20, status=413))
+    found = await diagnosis(tmp_path, *rpc(sim), "--nats-url", "nats://127.0.0.1:9")
+    assert found.result("rpc methods") == "warning"
+    assert "takes 13 accounts a request" in found.says("rpc methods")
     assert found.result("program") == "ok"
 
 

@@ -59,7 +59,7 @@ def _publisher(flags: dict[str, str | None]) -> Finding:
     except CommandError as error:
         return failed_by(check, error)
     markets = ", ".join(publisher.markets) or "all markets"
-    return ok(check, f"valid: {len(publisher.http_urls())} RPC endpoint(s), {publisher.source}, {markets}")
+    return ok(check, f"valid: {len(publisher.endpoint_urls())} RPC endpoint(s), {publisher.source}, {markets}")
 
 
 def _names(settings: CommandSettings) -> Finding:
@@ -105,8 +105,9 @@ def _plain_text(settings: CommandSettings) -> Finding:
     """Keys and prices that anybody on the way can read or change."""
     check = "plain text"
     rpc = [url for url in (settings.rpc_url, settings.rpc_urls, settings.ws_url) if url]
-    bare = [url for urls in rpc for url in urls.split(",") if urlsplit(url.strip()).scheme in ("http", "ws")]
-    far = [host for url in bare if (host := urlsplit(url.strip()).hostname) not in _LOOPBACK]
+    every = [url.strip() for urls in rpc for url in urls.replace("|", ",").split(",")]
+    bare = [url for url in every if urlsplit(url).scheme in ("http", "ws")]
+    far = [host for url in bare if (host := urlsplit(url).hostname) not in _LOOPBACK]
     if far:
         return warning(
             check, f"the key in the URL goes to {', '.join(map(str, far))} unencrypted", "use https:// and wss://"

@@ -143,7 +143,12 @@ class _Examiner:
 
         if self._settings.source == "polling":
             return skipped("", "the source is set to polling, which opens no socket")
-        remedy = "check DRIFT_BUS_WS_URL, a firewall, the plan's socket limit; DRIFT_BUS_SOURCE=polling needs none"
+        endpoint = self._endpoint
+        name = f"{redact(endpoint.ws_url)}: "
+        remedy = (
+            f"its URL comes from {endpoint.ws_setting}; check it, a firewall, the plan's socket limit; "
+            "DRIFT_BUS_SOURCE=polling needs none"
+        )
         began = time.monotonic()
         try:
             async with (
@@ -153,14 +158,16 @@ class _Examiner:
                 await socket.send('{"jsonrpc":"2.0","id":1,"method":"slotSubscribe","params":[]}')
                 while "method" not in (message := json.loads(await socket.recv())):
                     if "error" in message:
-                        return failed("", f"slotSubscribe is refused: {redact(str(message['error']))[:120]}", remedy)
+                        return failed(
+                            "", f"{name}slotSubscribe is refused: {redact(str(message['error']))[:120]}", remedy
+                        )
         except InvalidStatus as error:
-            return failed("", f"the handshake is refused with HTTP {error.response.status_code}", remedy)
+            return failed("", f"{name}the handshake is refused with HTTP {error.response.status_code}", remedy)
         except TimeoutError:
-            return failed("", f"it opens, and brings no slot within {_STEP_S * 2:g} s", remedy)
+            return failed("", f"{name}it opens, and brings no slot within {_STEP_S * 2:g} s", remedy)
         except (OSError, ValueError, WebSocketException) as error:
-            return failed("", redact(f"no socket: {type(error).__name__}: {error}")[:160], remedy)
-        return ok("", f"slots come, the first after {time.monotonic() - began:.1f} s")
+            return failed("", name + redact(f"no socket: {type(error).__name__}: {error}")[:160], remedy)
+        return ok("", f"{name}slots come, the first after {time.monotonic() - began:.1f} s")
 
     async def program(self) -> Finding:
         from drift_publisher import SettingsError

@@ -54,7 +54,8 @@ async def test_refused_websockets_are_polled_around_until_they_work_again(
 async def test_a_dead_endpoint_is_left_and_returned_to(
     sim: Simulator, second: Simulator, nats_server: LocalNatsServer
 ) -> None:
-    settings = {"rpc_urls": second.http_url, "endpoint_return_s": 2, "slot_silence_s": 2}
+    urls = f"{second.http_url}/http|{second.ws_url}/ws"
+    settings = {"rpc_urls": urls, "endpoint_return_s": 2, "slot_silence_s": 2}
     async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server, **settings) as publisher:
         await wait_until(partial(_is, publisher, "live"))
         assert publisher.chain is not None

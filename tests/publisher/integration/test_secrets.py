@@ -34,6 +34,8 @@ FAULTS = {
         Fault(kind="jsonrpc_error", message=f"no such key {CANARY}?", duration_s=1),
         Fault(kind="delay", seconds=0.5, duration_s=1),
         Fault(kind="refuse_get_program_accounts", duration_s=1),
+        Fault(kind="http_refused", status=403, message=f"no such key {CANARY}?", duration_s=1),
+        Fault(kind="accounts_limit", message=f"too many accounts for {CANARY}", status=200, most=5, duration_s=1),
     ],
     "websocket": [
         Fault(kind="ws_429", duration_s=1),
@@ -43,6 +45,9 @@ FAULTS = {
         Fault(kind="silent_stall", duration_s=2),
         Fault(kind="half_open", duration_s=2),
         Fault(kind="reorder_confirmations", duration_s=1),
+        Fault(kind="subscription_limit", most=5, message=f"too many for {CANARY}", duration_s=1),
+        Fault(kind="subscription_rate", most=5, message=f"too often for {CANARY}", duration_s=1),
+        Fault(kind="idle_cut", seconds=0.1, duration_s=1),
     ],
     "slots": [
         Fault(kind="slot_stuck", duration_s=2),

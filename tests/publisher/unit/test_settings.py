@@ -26,7 +26,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def rpc_of(settings: PublisherSettings) -> str:
-    return settings.http_urls()[0]
+    return settings.endpoint_urls()[0].http
 
 
 def test_a_flag_beats_the_environment_and_that_beats_the_file(
@@ -86,6 +86,61 @@ def test_the_websocket_endpoint_is_by_default_the_same_address_and_port(rpc_url:
 
 def test_the_websocket_endpoint_can_be_another() -> None:
     assert PublisherSettings(rpc_url=RPC, ws_url="wss://other:1/x").endpoints().current.ws_url == "wss://other:1/x"
+
+
+def test_each_endpoint_may_name_its_websocket() -> None:
+    settings = PublisherSettings(
+        rpc_url="https://a/k1", rpc_urls=" https://b/k2 | wss://b:1/k3 ,https://c/k4,https://a/k1|wss://a:1/k5,"
+    )
+    found = [(one.http_url, one.ws_url) for one in settings.endpoints().endpoints]
+    assert found == [
+        ("https://a/k1", "wss://a:1/k5"),  # named twice: one endpoint, and the socket that one entry names
+        ("https://b/k2", "wss://b:1/k3"),
+        ("https://c/k4", "wss://c/k4"),
+    ]
+    assert [one.setting for one in settings.endpoints().endpoints] == [
+        "DRIFT_BUS_RPC_URL",
+        "DRIFT_BUS_RPC_URLS, entry 1",
+        "DRIFT_BUS_RPC_URLS, entry 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"rpc_url": "http://a"}, "DRIFT_BUS_WS_URL, or http-url|ws-url in DRIFT_BUS_RPC_URL"),
+        ({"rpc_url": "http://a|ws://b"}, "http-url|ws-url in DRIFT_BUS_RPC_URL"),
+        ({"rpc_url": "http://a", "ws_url": "ws://b"}, "DRIFT_BUS_WS_URL"),
+        ({"rpc_url": "http://a|ws://b", "ws_url": "ws://b"}, "DRIFT_BUS_WS_URL"),
+        ({"rpc_urls": "http://a|ws://b,http://c"}, "http-url|ws-url in DRIFT_BUS_RPC_URLS, entry 1"),
+    ],
+)
+def test_what_chooses_the_websocket_is_known(given: dict[str, str], says: str) -> None:
+    assert PublisherSettings(**given).endpoints().current.ws_setting == says
+
+
+def test_two_websockets_for_one_endpoint_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"two WebSocket URLs.*DRIFT_BUS_WS_URL.*DRIFT_BUS_RPC_URL") as error:
+        PublisherSettings(rpc_url=f"http://a|ws://b/{CANARY}", ws_url=f"ws://c/{CANARY}")
+    assert CANARY not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "entry"),
+    [
+        (f"http://a/{CANARY},http://b/{CANARY}|http://c/{CANARY}", "entry 2: "),
+        (f"http://a|ws://b,ftp://b/{CANARY}|ws://c", "entry 2: "),
+        (f"http://a/{CANARY}|", "not a usable URL"),
+        (f"http://a/{CANARY}|ws://b:{CANARY}", "not a URL: its port"),
+        (f"http://a/{CANARY}|ws://b|ws://c/{CANARY}", "more than two URLs"),
+        (f"|ws://b/{CANARY}", "not a usable URL"),
+    ],
+)
+def test_a_wrong_entry_is_named_and_not_shown(value: str, entry: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        PublisherSettings(rpc_urls=value)
+    assert str(error.value).startswith(f"rpc_urls (DRIFT_BUS_RPC_URLS): {entry}")
+    assert CANARY.lower() not in str(error.value).lower()
 
 
 def test_nats_servers_are_split_at_commas() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -152,9 +153,18 @@ async def test_an_endpoint_that_is_replaced_during_the_handshake_is_not_kept(mon
                 pool.failed(pool.current, "HTTP fails", at_once=True)
             return connect(url, **options)
 
-        monkeypatch.setattr("drift_publisher.websocket.connect", connecting)
+        monkeypatch.setattr("drift_publisher.socket_opening.connect", connecting)
         async with running(source):
             await wait_until(lambda: urls == [first, second] and status.subscriptions == 2)
+
+
+async def test_a_socket_that_does_not_open_names_the_setting_of_its_url(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    source, _, status = source_of("ws://127.0.0.1:9/s3cr3tk3y")
+    async with running(source):
+        await wait_until(lambda: "DRIFT_BUS_WS_URL" in status.reason)
+    assert "its URL comes from DRIFT_BUS_WS_URL" in caplog.text
+    assert "s3cr3tk3y" not in caplog.text + status.reason
 
 
 async def test_it_ends_at_once_while_a_refused_handshake_waits_for_the_socket_to_close() -> None:

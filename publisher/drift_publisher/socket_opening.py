@@ -1,0 +1,80 @@
+"""Opens a WebSocket to an endpoint, and says where it cannot which setting chooses its URL."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Final
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus, WebSocketException
+
+from drift_publisher.endpoints import Endpoint
+from drift_publisher.http_transport import retry_after_s
+from drift_publisher.redact import redact
+
+__all__ = ["SocketLost", "open_socket"]
+
+_HANDSHAKE_S: Final = 10.0
+_CLOSE_S: Final = 1.0
+_LONGEST_MESSAGE: Final = 16 * 1024 * 1024
+_TOO_MANY_REQUESTS: Final = 429
+
+
+class SocketLost(ConnectionError):
+    """The socket is of no more use.
+
+    Attributes:
+        retry_after_s: The endpoint's own word on when to come back.
+        is_throttled: It said that we come too often.
+    """
+
+    def __init__(self, why: str, *, retry_after_s: float = 0.0, is_throttled: bool = False) -> None:
+        super().__init__(why)
+        self.retry_after_s = retry_after_s
+        self.is_throttled = is_throttled
+
+
+class _Connection(ClientConnection):
+    """websockets 13.0 cancels its own waiter after a refused handshake and then trips over it; this one does not."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.connection_lost_waiter.cancelled():
+            self.connection_lost_waiter = self.loop.create_future()
+        super().connection_lost(exc)
+
+
+@contextlib.asynccontextmanager
+async def open_socket(endpoint: Endpoint) -> AsyncIterator[ClientConnection]:
+    """A socket to the endpoint, closed at the end.
+
+    Raises:
+        SocketLost: it cannot be opened; the text names the setting that chooses its URL.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            socket = await stack.enter_async_context(
+                connect(
+                    endpoint.ws_url,
+                    open_timeout=_HANDSHAKE_S,
+                    close_timeout=_CLOSE_S,
+                    ping_interval=None,
+                    compression=None,
+                    max_size=_LONGEST_MESSAGE,
+                    create_connection=_Connection,
+                )
+            )
+        except (OSError, WebSocketException, TimeoutError) as error:
+            raise _refused(endpoint, error) from None
+        endpoint.traffic.sockets_opened += 1
+        yield socket
+
+
+def _refused(endpoint: Endpoint, error: Exception) -> SocketLost:
+    where = f"its URL comes from {endpoint.ws_setting}"
+    if isinstance(error, InvalidStatus):
+        status, asked = error.response.status_code, retry_after_s(error.response.headers.get("Retry-After"))
+        is_throttled = status == _TOO_MANY_REQUESTS
+        said = f"WebSocket refused with HTTP {status}"
+        return SocketLost(said if is_throttled else f"{said}: {where}", retry_after_s=asked, is_throttled=is_throttled)
+    return SocketLost(f"the WebSocket does not open ({redact(f'{type(error).__name__}: {error}')}): {where}")
