@@ -33,7 +33,7 @@ class OutputConsole(Console):
 
 def json_line(event: Event, **more: Any) -> str:
     """One JSON object: the event's fields, then ``more``."""
-    return json.dumps({**event.model_dump(), **more}, ensure_ascii=False)
+    return json.dumps({**event.model_dump(mode="json"), **more}, ensure_ascii=False)
 
 
 def event_line(event: Event, *, reassertion: bool = False, now_ns: int | None = None) -> Text:

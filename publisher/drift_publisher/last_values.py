@@ -14,8 +14,7 @@ from nats.errors import Error as NatsError
 
 from drift_publisher.epoch import Term
 from drift_publisher.projection import Content, Origin
-from drift_schemas import KINDS, SEQUENCE_HEADER, SUBJECT_HEADER, MessageError, Topology
-from drift_schemas.codec import unpack
+from drift_schemas import KINDS, SEQUENCE_HEADER, SUBJECT_HEADER, MessageError, Topology, decode_fields
 
 __all__ = ["last_contents"]
 
@@ -92,7 +91,7 @@ async def _multi_last(nats: Client, stream: str, subjects: list[str]) -> list[Ms
 
 def _fields(message: Msg) -> dict[str, Any] | None:
     try:
-        return unpack(message.data) if message.data and not message.data.isdigit() else None
+        return decode_fields(message.data) if message.data and not message.data.isdigit() else None
     except MessageError:
         return None
 

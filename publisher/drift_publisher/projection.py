@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TypedDict
 
 from drift_publisher.accounts import Market, OraclePrice, PerpMarket, SpotMarket, State
 from drift_publisher.profile import AnyRules
+from drift_schemas.widths import INT64, UINT64, Width
 
 __all__ = [
     "Content",
@@ -28,6 +29,8 @@ _NO_MORE: Final[Mapping[str, None]] = dict.fromkeys(
     ("mm_oracle_price", "mm_oracle_slot", "safe_oracle_price", "safe_oracle_confidence")
 )
 """Prices that only some programs have."""
+
+# A result that does not fit its field is one with which the program's own arithmetic fails: there is no such price.
 
 Content = dict[str, Any]
 """The fields of one kind of event that tell of its market, in the model's order and of its types."""
@@ -67,7 +70,7 @@ class Quote(NamedTuple):
 def quote(market: PerpMarket, oracle: OraclePrice | None, rules: AnyRules, now_s: int) -> Quote | None:
     """The AMM's quote, ``None`` where the state has no price, or needs an oracle that is missing."""
     prices = rules.quote(market, oracle, now_s)
-    return None if prices is None else Quote(*prices)
+    return None if prices is None or not _all_fit(UINT64, *prices) else Quote(*prices)
 
 
 def funding_content(
@@ -82,7 +85,8 @@ def funding_content(
     estimate = None
     if oracle is not None and quoted is not None:
         estimate = rules.estimated_funding_rates(market, oracle, quoted.mark, now_s)
-    long, short = estimate or (None, None)
+    long, short = estimate if estimate is not None and _all_fit(INT64, *estimate) else (None, None)
+    next_funding_ts = rules.next_funding_ts(market)
     return {
         "funding_rate": market.last_funding_rate,
         "funding_rate_long": market.last_funding_rate_long,
@@ -93,7 +97,7 @@ def funding_content(
         "funding_rate_24h_avg": market.last_24h_avg_funding_rate,
         "cumulative_funding_rate_long": market.cumulative_funding_rate_long,
         "cumulative_funding_rate_short": market.cumulative_funding_rate_short,
-        "next_funding_ts": rules.next_funding_ts(market),
+        "next_funding_ts": None if next_funding_ts is None or not INT64.holds(next_funding_ts) else next_funding_ts,
         "estimated_funding_rate_long": long,
         "estimated_funding_rate_short": short,
         "mark_twap": market.last_mark_price_twap,
@@ -182,6 +186,8 @@ def market_content(market: PerpMarket) -> Content:
 def spot_content(market: SpotMarket, rules: AnyRules) -> Content:
     """Projects one spot market's balances, rates and weights."""
     rates = rules.spot_rates(market)
+    if not _all_fit(INT64, *rates):
+        raise OverflowError(f"utilization and rates of {market.name} do not fit into 64 bits")
     return {
         "symbol": market.name,
         "status": market.status,
@@ -202,3 +208,7 @@ def spot_content(market: SpotMarket, rules: AnyRules) -> Content:
         "oracle": market.oracle,
         "oracle_source": market.oracle_source,
     }
+
+
+def _all_fit(width: Width, *values: int) -> bool:
+    return all(width.holds(value) for value in values)

@@ -7,8 +7,10 @@ from drift_schemas.codec import (
     MalformedMessage,
     MessageError,
     MessageTooLarge,
+    OutOfRange,
     UnknownSchema,
     decode_event,
+    decode_fields,
     decode_status,
     encode,
     encode_fields,
@@ -73,6 +75,7 @@ from drift_schemas.units import (
     chain_integer,
     scaled_decimal,
 )
+from drift_schemas.widths import Width
 
 __all__ = [
     "BASE_EXPONENT",
@@ -111,6 +114,7 @@ __all__ = [
     "MarketEvent",
     "MessageError",
     "MessageTooLarge",
+    "OutOfRange",
     "PriceEvent",
     "SpotMarketEvent",
     "StatusEvent",
@@ -118,6 +122,7 @@ __all__ = [
     "Topology",
     "Unit",
     "UnknownSchema",
+    "Width",
     "annual_rate",
     "apr_percent",
     "basis",
@@ -128,6 +133,7 @@ __all__ = [
     "confirmation_of",
     "decode_confirmations",
     "decode_event",
+    "decode_fields",
     "decode_status",
     "encode",
     "encode_confirmations",

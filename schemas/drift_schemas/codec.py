@@ -1,4 +1,9 @@
-"""msgpack on the wire: encode an event, decode a message, refuse what cannot be trusted."""
+"""msgpack on the wire: encode an event, decode a message, refuse what cannot be trusted.
+
+Integers of 64 bits travel as msgpack integers, those of 128 bits as decimal strings (:mod:`drift_schemas.widths`). What
+an earlier version stored holds the latter as integers, and as msgpack extension 1 beyond 64 bits: history keeps for a
+year, so readers take these forms as well. Nothing writes them any more.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +16,20 @@ from pydantic import ValidationError
 from drift_schemas.event_base import SCHEMA_VERSION
 from drift_schemas.events import EVENT_TYPES, Event, MarketDataEvent, StatusEvent
 from drift_schemas.subjects import Kind
+from drift_schemas.widths import Width, integer_of
 
 __all__ = [
     "CONTENT_TYPE",
     "MAX_MESSAGE_BYTES",
     "SCHEMA_HEADER",
+    "TEXT_FIELDS",
     "MalformedMessage",
     "MessageError",
     "MessageTooLarge",
+    "OutOfRange",
     "UnknownSchema",
     "decode_event",
+    "decode_fields",
     "decode_status",
     "encode",
     "encode_fields",
@@ -32,12 +41,17 @@ MAX_MESSAGE_BYTES: Final = 64 * 1024
 CONTENT_TYPE: Final = "application/msgpack"
 SCHEMA_HEADER: Final = "Drift-Schema"
 
-_BIG_INT: Final = 1
+_OLD_BIG_INT: Final = 1
 _E = TypeVar("_E", bound=Event)
+
+TEXT_FIELDS: Final[Mapping[str, Width]] = {
+    name: width for model in EVENT_TYPES.values() for name, width in model.widths().items() if width.is_text
+}
+"""The fields of 128 bits, which travel as decimal strings; a name has one width in every kind."""
 
 
 class MessageError(ValueError):
-    """A message that a reader refuses. Subclasses: MessageTooLarge, MalformedMessage, UnknownSchema."""
+    """A message that is refused. Subclasses: MessageTooLarge, MalformedMessage, UnknownSchema, OutOfRange."""
 
 
 class MessageTooLarge(MessageError):
@@ -46,6 +60,10 @@ class MessageTooLarge(MessageError):
 
 class MalformedMessage(MessageError):
     """The payload is no msgpack map, or its fields have wrong types."""
+
+
+class OutOfRange(MessageError):
+    """An integer is larger than its field on the wire: the event is not written."""
 
 
 class UnknownSchema(MessageError):
@@ -58,10 +76,11 @@ def schema_of(kind: Kind | str) -> str:
 
 
 def encode(event: Event) -> bytes:
-    """Packs an event into a msgpack map; integers beyond 64 bits travel as extension type 1.
+    """Packs an event into a msgpack map; integers of 128 bits travel as decimal strings.
 
     Raises:
         MessageTooLarge: the packed event is over ``MAX_MESSAGE_BYTES``.
+        OutOfRange: an integer does not fit its field.
     """
     return encode_fields(event.__dict__)
 
@@ -71,7 +90,12 @@ def encode_fields(fields: Mapping[str, Any]) -> bytes:
 
     For a writer whose fields are right by construction: names, order and types are not checked.
     """
-    payload: bytes = msgpack.packb(fields, default=_pack_big_int)
+    texts = {name: _text(name, fields[name]) for name in TEXT_FIELDS if name in fields}
+    try:
+        payload: bytes = msgpack.packb({**fields, **texts} if texts else fields)
+    except OverflowError:
+        wide = next(name for name, value in fields.items() if _is_beyond_64_bits(value) and name not in texts)
+        raise OutOfRange(f"{wide} = {fields[wide]} does not fit into 64 bits") from None
     if len(payload) > MAX_MESSAGE_BYTES:
         of = f"event of {fields['market']}" if "market" in fields else "heartbeat"
         raise MessageTooLarge(f"the {of} packs to {len(payload)} bytes, {MAX_MESSAGE_BYTES} is the limit")
@@ -116,6 +140,22 @@ def _check_schema(kind: str, header: str | None) -> None:
         raise UnknownSchema(f"{SCHEMA_HEADER} says {header!r}, this reader knows {schema_of(kind)!r}")
 
 
+def decode_fields(payload: bytes) -> dict[str, Any]:
+    """Unpacks an event's fields without making a model of them: names and types are not checked.
+
+    Raises:
+        MessageTooLarge, MalformedMessage: it is no map, or an integer of 128 bits is none.
+    """
+    fields = unpack(payload)
+    for name in TEXT_FIELDS:
+        if type(text := fields.get(name)) is str:
+            try:
+                fields[name] = integer_of(text)
+            except ValueError as error:
+                raise MalformedMessage(f"field {name!r}: {error}") from None
+    return fields
+
+
 def unpack(payload: bytes) -> dict[str, Any]:
     """Unpacks a map without looking at its fields.
 
@@ -125,7 +165,7 @@ def unpack(payload: bytes) -> dict[str, Any]:
     if len(payload) > MAX_MESSAGE_BYTES:
         raise MessageTooLarge(f"message of {len(payload)} bytes, {MAX_MESSAGE_BYTES} is the limit")
     try:
-        fields = msgpack.unpackb(payload, use_list=False, ext_hook=_unpack_big_int, strict_map_key=True)
+        fields = msgpack.unpackb(payload, use_list=False, ext_hook=_unpack_old_big_int, strict_map_key=True)
     except MalformedMessage:
         raise
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
@@ -135,13 +175,18 @@ def unpack(payload: bytes) -> dict[str, Any]:
     return fields
 
 
-def _pack_big_int(value: object) -> msgpack.ExtType:
-    if not isinstance(value, int):
-        raise TypeError(f"cannot pack a {type(value).__name__}")
-    return msgpack.ExtType(_BIG_INT, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+def _text(name: str, value: int) -> str:
+    width = TEXT_FIELDS[name]
+    if not width.holds(value):
+        raise OutOfRange(f"{name} = {value} does not fit into {width.format}")
+    return str(value)
 
 
-def _unpack_big_int(code: int, data: bytes) -> int:
-    if code != _BIG_INT or not 1 <= len(data) <= 33:
+def _is_beyond_64_bits(value: object) -> bool:
+    return isinstance(value, int) and not -(2**63) <= value < 2**64
+
+
+def _unpack_old_big_int(code: int, data: bytes) -> int:
+    if code != _OLD_BIG_INT or not 1 <= len(data) <= 33:
         raise MalformedMessage(f"msgpack extension type {code} of {len(data)} bytes")
     return int.from_bytes(data, "big", signed=True)

@@ -5,23 +5,31 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from drift_schemas.codec import CONTENT_TYPE, SCHEMA_HEADER, schema_of
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from drift_schemas.asyncapi import asyncapi
 from drift_schemas.events import EVENT_TYPES, Event, StatusEvent
-from drift_schemas.headers import LAST_SEQUENCE_HEADER, REASSERTION_HEADER, SEQUENCE_HEADER
-from drift_schemas.subjects import Subjects
-from drift_schemas.topology import bucket_ttl_s
+from drift_schemas.widths import INT64
 
 __all__ = ["documents", "main"]
+
+_DRAFT: Final = "http://json-schema.org/draft-07/schema#"
+"""What AsyncAPI's own schemas are made of, and every generator of code reads."""
 
 
 def documents() -> dict[str, str]:
     """Returns file name → content of every generated document."""
-    schemas = {f"schema/{kind}.json": model.model_json_schema() for kind, model in _models().items()}
+    models: dict[str, type[Event]] = {
+        **{str(kind): model for kind, model in EVENT_TYPES.items()},
+        "status": StatusEvent,
+    }
+    schemas = {f"schema/{kind}.json": _schema(kind, model) for kind, model in models.items()}
     return {
         name: json.dumps(document, indent=2, sort_keys=True) + "\n"
-        for name, document in {**schemas, "asyncapi.json": _asyncapi()}.items()
+        for name, document in {**schemas, "asyncapi.json": asyncapi(models)}.items()
     }
 
 
@@ -38,62 +46,17 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _models() -> dict[str, type[Event]]:
-    return {**{str(kind): model for kind, model in EVENT_TYPES.items()}, "status": StatusEvent}
+class _Generate(GenerateJsonSchema):
+    """Says of every integer how wide it is."""
+
+    def int_schema(self, schema: core_schema.IntSchema) -> JsonSchemaValue:
+        return {**super().int_schema(schema), **INT64.json_schema()}
 
 
-def _asyncapi() -> dict[str, Any]:
-    subjects = Subjects()
-    channels: dict[str, Any] = {
-        kind: {
-            "address": f"{subjects.prefix}.{kind}.{{market}}",
-            "description": f"{_summary(model)} Also kept for {bucket_ttl_s(kind)} s in the bucket drift_{kind}.",
-            "parameters": {"market": {"description": "The market's token, such as SOL-PERP."}},
-            "messages": {kind: {"$ref": f"#/components/messages/{kind}"}},
-        }
-        for kind, model in EVENT_TYPES.items()
-    }
-    channels["status"] = {
-        "address": subjects.status,
-        "description": f"{_summary(StatusEvent)} Once a second, not stored.",
-        "messages": {"status": {"$ref": "#/components/messages/status"}},
-    }
-    return {
-        "asyncapi": "3.0.0",
-        "info": {
-            "title": "drift-bus",
-            "version": "1",
-            "description": "Funding, prices and markets of perpetuals on Solana, on NATS.",
-        },
-        "defaultContentType": CONTENT_TYPE,
-        "channels": channels,
-        "operations": {
-            f"receive_{name}": {"action": "receive", "channel": {"$ref": f"#/channels/{name}"}} for name in channels
-        },
-        "components": {"messages": {name: _message(name, model) for name, model in _models().items()}},
-    }
-
-
-def _message(name: str, model: type[Event]) -> dict[str, Any]:
-    return {
-        "name": schema_of(name),
-        "summary": _summary(model),
-        "contentType": CONTENT_TYPE,
-        "headers": {
-            "type": "object",
-            "properties": {
-                SCHEMA_HEADER: {"type": "string", "const": schema_of(name)},
-                SEQUENCE_HEADER: {"type": "string", "description": "Place of the event in the stream."},
-                LAST_SEQUENCE_HEADER: {"type": "string", "description": "The event before it on this subject."},
-                REASSERTION_HEADER: {"type": "string", "description": "Present on an unchanged, confirmed value."},
-            },
-        },
-        "payload": {"$ref": f"schema/{name}.json"},
-    }
-
-
-def _summary(model: type[Event]) -> str:
-    return (model.__doc__ or "").strip().splitlines()[0]
+def _schema(kind: str, model: type[Event]) -> dict[str, Any]:
+    schema = model.model_json_schema(schema_generator=_Generate)
+    version = model.model_fields["schema_version"].default
+    return {"$schema": _DRAFT, "$id": f"urn:drift-bus:{kind}:{version}", **schema}
 
 
 if __name__ == "__main__":

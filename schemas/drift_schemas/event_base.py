@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from drift_schemas.quantities import Nanoseconds
 from drift_schemas.subjects import Kind
 from drift_schemas.units import Unit, scaled_decimal
+from drift_schemas.widths import Width, width_in
 
 __all__ = ["SCHEMA_VERSION", "Event", "MarketDataEvent"]
 
@@ -44,6 +45,7 @@ class Event(BaseModel):
         frozen=True, extra="ignore", strict=True, use_attribute_docstrings=True, ser_json_inf_nan="constants"
     )
     _units: ClassVar[dict[type[Event], Mapping[str, Unit]]] = {}
+    _widths: ClassVar[dict[type[Event], Mapping[str, Width]]] = {}
 
     schema_version: int = SCHEMA_VERSION
     """Major version of this kind's schema; a reader skips and counts versions that it does not know."""
@@ -69,6 +71,17 @@ class Event(BaseModel):
             }
         return Event._units[cls]
 
+    @classmethod
+    def widths(cls) -> Mapping[str, Width]:
+        """Range and wire form of each integer field, by the field's name."""
+        if cls not in Event._widths:
+            Event._widths[cls] = {
+                name: width_in(info.annotation, info.metadata)
+                for name, info in cls.model_fields.items()
+                if _is_integer(info.annotation)
+            }
+        return Event._widths[cls]
+
     @property
     def exact(self) -> _Scaled[Decimal]:
         """The integer fields in natural units, exact: ``event.exact.oracle_price``."""
@@ -78,6 +91,11 @@ class Event(BaseModel):
     def floats(self) -> _Scaled[float]:
         """The integer fields in natural units, convenient: ``event.floats.oracle_price``."""
         return _Scaled(self, float)
+
+
+def _is_integer(annotation: Any) -> bool:
+    arms = [getattr(arm, "__origin__", arm) for arm in getattr(annotation, "__args__", (annotation,))]
+    return annotation is int or arms[:1] == [int]
 
 
 def _units_of(annotation: Any, metadata: list[Any]) -> list[Unit]:

@@ -8,6 +8,7 @@ from drift_schemas.event_base import MarketDataEvent
 from drift_schemas.quantities import CumulativeFunding, FundingRate, Price, Seconds
 from drift_schemas.rates import apr_percent, hourly_rate, rate_8h_percent
 from drift_schemas.subjects import Kind
+from drift_schemas.widths import I128, U64
 
 __all__ = ["FundingEvent"]
 
@@ -37,9 +38,9 @@ class FundingEvent(MarketDataEvent):
     funding_rate_24h_avg: FundingRate
     """The program's average of the settled rates over 24 hours, per funding period as they are: at eight hours, what
     eight hours cost. Source: ``amm.last_24h_avg_funding_rate``."""
-    cumulative_funding_rate_long: CumulativeFunding
+    cumulative_funding_rate_long: I128[CumulativeFunding]
     """Sum of the settled rates since the market began, long side. Source: ``amm.cumulative_funding_rate_long``."""
-    cumulative_funding_rate_short: CumulativeFunding
+    cumulative_funding_rate_short: I128[CumulativeFunding]
     """Sum of the settled rates since the market began, short side. Source: ``amm.cumulative_funding_rate_short``."""
     next_funding_ts: Seconds | None
     """Earliest next settlement by the program's on-the-hour rule; ``None`` where nothing settles under the period."""
@@ -49,7 +50,7 @@ class FundingEvent(MarketDataEvent):
     estimated_funding_rate_short: FundingRate | None
     """ESTIMATE of the running period's short rate, per funding period, on live TWAPs; ``None`` where the oracle is
     missing or nothing settles under the period."""
-    mark_twap: Price
+    mark_twap: U64[Price]
     """Mark price TWAP over the funding period. Source: ``amm.last_mark_price_twap``."""
     oracle_twap: Price
     """Oracle price TWAP over the funding period. Source: ``amm.historical_oracle_data.last_oracle_price_twap``."""

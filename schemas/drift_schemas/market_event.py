@@ -8,6 +8,7 @@ from drift_schemas.event_base import MarketDataEvent
 from drift_schemas.quantities import BaseAmount, MarginRatio, Price, QuoteAmount, Seconds
 from drift_schemas.rates import open_interest
 from drift_schemas.subjects import Kind
+from drift_schemas.widths import I128, U64, U128
 
 __all__ = ["MarketEvent"]
 
@@ -28,23 +29,23 @@ class MarketEvent(MarketDataEvent):
     paused_operations: int
     """Bit set: 1 funding, 2 AMM fill, 4 fill, 8 settle PnL, 16 settle PnL with position, 32 liquidation,
     64 AMM immediate fill."""
-    open_interest_long: BaseAmount
+    open_interest_long: I128[BaseAmount]
     """Sum of all longs. Source: ``amm.base_asset_amount_long``."""
-    open_interest_short: BaseAmount
+    open_interest_short: I128[BaseAmount]
     """Sum of all shorts, as a positive number. Source: ``-amm.base_asset_amount_short``."""
-    max_open_interest: BaseAmount
+    max_open_interest: U128[BaseAmount]
     """The cap; 0 means none. Source: ``amm.max_open_interest``."""
-    volume_24h: QuoteAmount
+    volume_24h: U64[QuoteAmount]
     """The program's running 24 h volume. Source: ``amm.volume_24h``."""
     margin_ratio_initial: MarginRatio
     """Initial margin ratio: 500 is 5 %, 20x."""
     margin_ratio_maintenance: MarginRatio
     """Maintenance margin ratio."""
-    order_step_size: BaseAmount
+    order_step_size: U64[BaseAmount]
     """Smallest step of an order's size."""
-    order_tick_size: Price
+    order_tick_size: U64[Price]
     """Smallest step of an order's price."""
-    min_order_size: BaseAmount
+    min_order_size: U64[BaseAmount]
     """Smallest order."""
     number_of_users: int
     """Users with any position in the market."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 from drift_schemas.event_base import MarketDataEvent
 from drift_schemas.quantities import Fraction, Interest, SpotBalance, Weight, YearlyRate
 from drift_schemas.subjects import Kind
+from drift_schemas.widths import U128
 
 __all__ = ["SpotMarketEvent"]
 
@@ -26,9 +27,9 @@ class SpotMarketEvent(MarketDataEvent):
     """Address of the token's mint."""
     decimals: int
     """Decimals of the token."""
-    deposit_balance: SpotBalance
+    deposit_balance: U128[SpotBalance]
     """Scaled deposits: times ``cumulative_deposit_interest`` gives tokens."""
-    borrow_balance: SpotBalance
+    borrow_balance: U128[SpotBalance]
     """Scaled borrows: times ``cumulative_borrow_interest`` gives tokens."""
     utilization: Fraction
     """Borrowed tokens over deposited tokens."""
@@ -36,9 +37,9 @@ class SpotMarketEvent(MarketDataEvent):
     """What depositors earn now, by the program's curve."""
     borrow_rate: YearlyRate
     """What borrowers pay now, by the program's curve."""
-    cumulative_deposit_interest: Interest
+    cumulative_deposit_interest: U128[Interest]
     """Tokens per scaled deposit."""
-    cumulative_borrow_interest: Interest
+    cumulative_borrow_interest: U128[Interest]
     """Tokens per scaled borrow."""
     initial_asset_weight: Weight
     """Collateral weight of a deposit for opening risk."""

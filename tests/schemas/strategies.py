@@ -1,4 +1,4 @@
-"""Any event that the models allow."""
+"""Any event that the wire carries."""
 
 from __future__ import annotations
 
@@ -6,31 +6,32 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from drift_schemas import EVENT_TYPES, KINDS, Event, StatusEvent
+from drift_schemas import EVENT_TYPES, KINDS, Event, StatusEvent, Width
+from drift_schemas.widths import INT64
 
-__all__ = ["MODELS", "events"]
+__all__ = ["MODELS", "events", "integers"]
 
 MODELS: dict[str, type[Event]] = {**{kind: EVENT_TYPES[kind] for kind in KINDS}, "status": StatusEvent}
 
-_INTEGERS = st.integers(-(2**127), 2**127 - 1) | st.integers(-(2**65), 2**65)
 _TEXT = st.text(max_size=40)
 _BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
-    int: _INTEGERS,
     str: _TEXT,
     bool: st.booleans(),
-    int | None: st.none() | _INTEGERS,
     tuple[str, ...]: st.lists(_TEXT, max_size=5).map(tuple),
-    dict[str, int]: st.dictionaries(_TEXT, _INTEGERS, max_size=5),
+    dict[str, int]: st.dictionaries(_TEXT, st.integers(INT64.low, INT64.high), max_size=5),
 }
 _NAMES = st.text("ABCXYZabcx0189_-", min_size=1, max_size=16).map(lambda name: f"{name}-PERP")
 
 
 def events(kind: str) -> st.SearchStrategy[Event]:
-    """Events of a kind with any values, integers far beyond 64 bits among them."""
+    """Events of a kind with any values, each integer up to the bounds of its width."""
     model = MODELS[kind]
     fields: dict[str, st.SearchStrategy[Any]] = {}
     for name, info in model.model_fields.items():
-        fields[name] = _BY_TYPE.get(_plain(info.annotation), st.none())
+        if width := model.widths().get(name):
+            fields[name] = integers(width) if info.annotation is int else st.none() | integers(width)
+        else:
+            fields[name] = _BY_TYPE.get(info.annotation, st.none())
     fields["schema_version"] = st.just(1)
     if "market" in fields:
         fields["market"] = _NAMES
@@ -38,9 +39,7 @@ def events(kind: str) -> st.SearchStrategy[Event]:
     return st.builds(model, **fields)
 
 
-def _plain(annotation: Any) -> Any:
-    """The annotation without its unit: ``Annotated[int, …] | None`` is ``int | None``."""
-    arguments = getattr(annotation, "__args__", None)
-    if arguments and type(None) in arguments:
-        return int | None
-    return annotation
+def integers(width: Width) -> st.SearchStrategy[int]:
+    """Integers of a width, its bounds and small ones among them."""
+    few = st.sampled_from([width.low, width.high, 0, 1])
+    return few | st.integers(max(width.low, -1000), 1000) | st.integers(width.low, width.high)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drift_schemas import (
+    EVENT_TYPES,
     KINDS,
     MAX_MESSAGE_BYTES,
     SCHEMA_HEADER,
@@ -19,13 +20,17 @@ from drift_schemas import (
     MalformedMessage,
     MessageError,
     MessageTooLarge,
+    OutOfRange,
     UnknownSchema,
     decode_event,
+    decode_fields,
     decode_status,
     encode,
     schema_of,
 )
-from tests.schemas.strategies import MODELS, events
+from drift_schemas.codec import TEXT_FIELDS
+from drift_schemas.widths import INT128
+from tests.schemas.strategies import MODELS, events, integers
 from tests.support.bus_writer import price_event, sample, status_event
 
 ALL = tuple(MODELS)
@@ -54,17 +59,71 @@ def test_every_event_survives_the_wire(kind: str, data: st.DataObject) -> None:
     assert decode(kind, encode(event), {SCHEMA_HEADER: schema_of(kind)}) == event
 
 
-@given(st.integers(-(2**255), 2**255 - 1))
-def test_integers_of_any_size_stay_integers(value: int) -> None:
-    decoded = decode("price", encode(price_event("SOL-PERP", 1, mark_twap=value)))
-    assert decoded == price_event(
-        "SOL-PERP",
-        1,
-        mark_twap=value,
-        published_at_ns=decoded.published_at_ns,
-        observed_at_ns=decoded.observed_at_ns,  # type: ignore[attr-defined]
-    )
-    assert type(decoded.mark_twap) is int
+@given(kind=st.sampled_from(ALL), data=st.data())
+def test_the_form_of_a_field_never_depends_on_its_value(kind: str, data: st.DataObject) -> None:
+    event = data.draw(events(kind))
+    raw = msgpack.unpackb(encode(event))  # without a hook: an extension type would show
+    for name, width in MODELS[kind].widths().items():
+        value = getattr(event, name)
+        assert raw[name] == (str(value) if width.is_text and value is not None else value)
+    assert {type(value) for value in raw.values()} <= {int, str, bool, list, dict, type(None)}
+
+
+@given(integers(INT128))
+def test_integers_of_128_bits_are_text_on_the_wire_and_integers_in_an_event(value: int) -> None:
+    payload = encode(sample("funding", "SOL-PERP", cumulative_funding_rate_long=value))
+    assert msgpack.unpackb(payload)["cumulative_funding_rate_long"] == str(value)
+    decoded = decode("funding", payload)
+    assert type(decoded.cumulative_funding_rate_long) is int  # type: ignore[attr-defined]
+    assert decoded.cumulative_funding_rate_long == value  # type: ignore[attr-defined]
+    assert decode_fields(payload)["cumulative_funding_rate_long"] == value
+
+
+def old_form(value: int) -> object:
+    """As versions before the decimal strings stored it: an integer, beyond 64 bits in extension 1."""
+    if -(2**63) <= value < 2**64:
+        return value
+    return msgpack.ExtType(1, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+
+
+@given(integers(INT128) | st.integers(-(2**255), 2**255 - 1))
+def test_history_of_earlier_versions_is_read_as_it_was_written(value: int) -> None:
+    for kind, name in (("funding", "cumulative_funding_rate_long"), ("price", "mark_twap")):
+        payload = packed(kind, **{name: old_form(value)})
+        assert getattr(decode(kind, payload), name) == value
+        assert decode_fields(payload)[name] == value
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-", "-0", "+1", "01", " 1", "1 ", "1.0", "1e3", "0x1", "1_000", "١", "\n1", "1\n", "9" * 40, "NaN"]
+)
+def test_only_the_canonical_text_is_an_integer(text: str) -> None:
+    payload = packed("funding", cumulative_funding_rate_long=text)
+    with pytest.raises(MalformedMessage, match="cumulative_funding_rate_long"):
+        decode("funding", payload)
+    with pytest.raises(MalformedMessage, match="cumulative_funding_rate_long"):
+        decode_fields(payload)
+
+
+@pytest.mark.parametrize("name", sorted(TEXT_FIELDS))
+def test_what_does_not_fit_its_128_bits_is_not_written(name: str) -> None:
+    kind, width = next(kind for kind in KINDS if name in EVENT_TYPES[kind].widths()), TEXT_FIELDS[name]
+    for value in (width.low - 1, width.high + 1):
+        with pytest.raises(OutOfRange, match=f"{name} = {value} does not fit into {width.format}"):
+            encode(sample(kind, "SOL", **{name: value}))
+    for value in (width.low, width.high):
+        assert getattr(decode(kind, encode(sample(kind, "SOL", **{name: value}))), name) == value
+
+
+@pytest.mark.parametrize("value", [2**64, -(2**63) - 1, 10**40])
+def test_what_does_not_fit_into_64_bits_is_not_written(value: int) -> None:
+    with pytest.raises(OutOfRange, match=f"mark_twap = {value} does not fit into 64 bits"):
+        encode(price_event("SOL-PERP", 1, mark_twap=value))
+
+
+def test_a_name_has_one_width_in_every_kind() -> None:
+    widths = [(name, width) for model in MODELS.values() for name, width in model.widths().items()]
+    assert len(set(widths)) == len(dict(widths))
 
 
 _VALUES = st.recursive(

@@ -331,7 +331,7 @@ def test_the_largest_numbers_of_the_chain_survive_the_way_over_the_wire() -> Non
     market = perp(
         cumulative_funding_rate_long=2**127 - 1,
         cumulative_funding_rate_short=-(2**127),
-        base_asset_amount_short=-(2**127),
+        base_asset_amount_short=-(2**127) + 1,
         max_open_interest=top,
         volume_24h=2**64 - 1,
     )

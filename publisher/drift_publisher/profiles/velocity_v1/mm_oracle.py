@@ -17,6 +17,7 @@ __all__ = ["SafePrice", "price_extras", "safe_price"]
 _PERCENTAGE: Final = 10**6
 _MAX_DIFFERENCE: Final = 10**4
 _COMPARABLE_IDS: Final = 10**4
+_U64_MAX: Final = 2**64 - 1
 
 
 class SafePrice(NamedTuple):
@@ -61,7 +62,7 @@ def safe_price(market: PerpMarket, oracle: OraclePrice, state: State, slot: int)
         or _exchange_is_newer(market, oracle, slot)
     ):
         return SafePrice(oracle.price, oracle.confidence, is_mm_sourced=False)
-    return SafePrice(price, oracle.confidence + difference, is_mm_sourced=True)
+    return SafePrice(price, min(oracle.confidence + difference, _U64_MAX), is_mm_sourced=True)
 
 
 def _exchange_is_newer(market: PerpMarket, oracle: OraclePrice, slot: int) -> bool:
