@@ -1,0 +1,1 @@
+"""Clients of other languages read the bus as ours does."""
