@@ -49,7 +49,7 @@ async def test_json_has_the_fields_of_the_event_and_its_subject(nats_server: Loc
     assert len(done.objects) == 4
     by_subject = {one["subject"]: one for one in done.objects}
     assert set(by_subject["drift.funding.SOL-PERP"]) == {*FundingEvent.model_fields, "subject"}
-    assert by_subject["drift.funding.SOL-PERP"]["cumulative_funding_rate_long"] == 10**21
+    assert by_subject["drift.funding.SOL-PERP"]["cumulative_funding_rate_long"] == str(10**21)
     assert set(by_subject["drift.status"]) == {*StatusEvent.model_fields, "subject"}
     assert by_subject["drift.status"]["markets"] == ["SOL-PERP", "BTC-PERP", "SOL"]
 
