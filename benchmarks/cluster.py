@@ -19,6 +19,7 @@ from benchmarks.processes import running
 from benchmarks.stream_check import StreamCheck, check_stream
 from benchmarks.table import Progress, Report, Table
 from drift_schemas import Topology
+from drift_schemas.access import close_quietly
 from tests.support.nats_cluster import NatsCluster
 
 __all__ = ["measure"]
@@ -123,7 +124,7 @@ async def _elections(cluster: NatsCluster) -> AsyncIterator[list[int]]:
         await client.subscribe(f"$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.{Topology().stream}", cb=on_elected)
         yield elected_ns
     finally:
-        await client.close()
+        await close_quietly(client)
 
 
 def _split(kill: _Kill, elected_ns: Sequence[int], acked_ns: Sequence[int]) -> tuple[float, float]:

@@ -19,6 +19,7 @@ from benchmarks.figures import percentiles_ms
 from benchmarks.processes import say, serve
 from drift_publisher.stream_setup import ensure_topology
 from drift_schemas import Topology
+from drift_schemas.access import close_quietly
 
 __all__ = ["write_schedule"]
 
@@ -90,7 +91,7 @@ def main() -> int:
             else:
                 await _subscribe(nats_client, stop)
         finally:
-            await nats_client.close()
+            await close_quietly(nats_client)
 
     return serve(work)
 

@@ -16,6 +16,7 @@ from benchmarks.scene import running_scene
 from benchmarks.table import Progress, Report, Table
 from drift_bus.nats_server import LocalNatsServer
 from drift_schemas import MarketDataEvent, Topology, decode_event
+from drift_schemas.access import close_quietly
 from drift_subscribers.history import Selection, read_history
 
 __all__ = ["EVENTS", "measure"]
@@ -75,7 +76,7 @@ async def _seeds() -> list[tuple[str, dict[str, Any]]]:
             for message in messages:
                 if message.kind is not None:
                     last[message.subject] = decode_event(message.kind, message.payload, message.headers)
-        await client.close()
+        await close_quietly(client)
     return [(event.kind, event.model_dump()) for event in last.values()]
 
 
@@ -89,7 +90,7 @@ async def _ask(what: str, url: str, path: Path, events: int = 0) -> dict[str, An
 async def _stream_bytes(url: str) -> int:
     client = await nats.connect(url)
     info = await client.jetstream().stream_info(_TOPOLOGY.stream)
-    await client.close()
+    await close_quietly(client)
     return int(info.state.bytes)
 
 

@@ -30,6 +30,7 @@ from drift_schemas import (
     encode_fields,
     schema_of,
 )
+from drift_schemas.access import close_quietly
 
 __all__: list[str] = []
 
@@ -81,7 +82,7 @@ async def _fill(url: str, seeds: Path, events: int) -> dict[str, Any]:
     client = await nats.connect(url)
     config = {**_TOPOLOGY.stream_config(), "max_bytes": -1}
     await client.request(f"$JS.API.STREAM.CREATE.{config['name']}", json.dumps(config).encode())
-    await client.close()
+    await close_quietly(client)
     where = urlsplit(url)
     reader, writer = await asyncio.open_connection(where.hostname, where.port, limit=2**24)
     writer.write(b'CONNECT {"verbose":false,"pedantic":false,"headers":true}\r\nSUB _INBOX.fill 1\r\n')
@@ -143,7 +144,7 @@ async def _timed(url: str, work: Callable[[Client], Awaitable[int]]) -> dict[str
         count = await work(client)
         return {"events": count, "seconds": time.monotonic() - begin, "cpu_s": time.process_time() - cpu}
     finally:
-        await client.close()
+        await close_quietly(client)
 
 
 async def _export(url: str, folder: Path, file_format: str) -> dict[str, Any]:

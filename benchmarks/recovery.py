@@ -19,6 +19,7 @@ from benchmarks.table import Progress, Report, Table
 from benchmarks.truth import Truth
 from drift_bus.nats_server import LocalNatsServer
 from drift_schemas import Topology, decode_event
+from drift_schemas.access import close_quietly
 from drift_simulator import Fault, Simulator
 
 __all__ = ["measure"]
@@ -99,7 +100,7 @@ class _Scene:
 
 async def _read_bus(stack: contextlib.AsyncExitStack, nats_url: str, truth: Truth) -> None:
     client = await nats.connect(nats_url)
-    stack.push_async_callback(client.close)
+    stack.push_async_callback(close_quietly, client)
 
     async def on_price(message: Msg) -> None:
         truth.show(decode_event("price", message.data, message.headers).__dict__)

@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from drift_schemas import MSG_ID_HEADER, REASSERTION_HEADER, Topology
+from drift_schemas.access import close_quietly
 
 __all__ = ["StreamCheck", "check_stream"]
 
@@ -61,7 +62,7 @@ async def _messages(nats_url: str) -> AsyncIterator[Msg]:
                 yield message
                 left = message.metadata.num_pending
     finally:
-        await client.close()
+        await close_quietly(client)
 
 
 async def check_stream(nats_url: str, acked_ids: Path, received: Path, opened_ns: int) -> StreamCheck:

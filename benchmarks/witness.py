@@ -14,6 +14,7 @@ from nats.aio.msg import Msg
 
 from benchmarks.processes import say, serve
 from drift_schemas import REASSERTION_HEADER, Topology, decode_event
+from drift_schemas.access import close_quietly
 from drift_subscribers import DriftFeed, FeedError, Lossless, StaleData
 
 __all__: list[str] = []
@@ -55,7 +56,7 @@ def main() -> int:
                 await client.flush()
                 say(open_ns=time.time_ns())
                 await stop.wait()
-                await client.close()
+                await close_quietly(client)
                 return
             with (folder / "standing").open("w") as standing:
                 async with DriftFeed(options.nats_url) as feed:

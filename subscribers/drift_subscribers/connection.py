@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -196,8 +195,7 @@ class Connection:
             await apart(connecting, name="connecting to NATS")
         except BaseException:
             client.options["allow_reconnect"] = False
-            with contextlib.suppress(Exception):
-                await client.close()
+            await close_quietly(client)
             raise
         client.options["max_reconnect_attempts"] = -1
         client.options["reconnect_time_wait"] = 0.5

@@ -30,6 +30,7 @@ from drift_schemas import (
     encode,
     schema_of,
 )
+from drift_schemas.access import close_quietly
 from tests.cli.forked import ForkedCommand, forked_command
 from tests.support.buckets import buckets_follow
 
@@ -185,7 +186,7 @@ class Bus:
                 assert "error" not in json.loads(reply.data), reply.data
             yield bus
         finally:
-            await client.close()
+            await close_quietly(client)
 
     async def publish(self, event: MarketDataEvent, *, reassertion: bool = False) -> None:
         """Publishes one event and waits until the stream has it, and its bucket."""

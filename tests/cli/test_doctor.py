@@ -13,6 +13,7 @@ import pytest
 from drift_bus.nats_server import LocalNatsServer
 from drift_publisher.profiles import DRIFT_V2
 from drift_schemas import Topology
+from drift_schemas.access import close_quietly
 from drift_simulator import Fault, Simulator, SimulatorConfig
 
 from .support import Bus, Finished, drift_bus, drift_bus_anew
@@ -60,7 +61,7 @@ async def streams_of(url: str) -> set[str]:
         reply = await client.request("$JS.API.STREAM.NAMES", timeout=30)
         return set(json.loads(reply.data)["streams"] or ())
     finally:
-        await client.close()
+        await close_quietly(client)
 
 
 async def test_all_is_well_and_nothing_is_left_behind(
@@ -162,7 +163,7 @@ async def test_streams_that_are_not_as_they_should_be(
     for config in (wrong, topology.bucket_config("price"), limited):
         reply = await client.request(f"$JS.API.STREAM.CREATE.{config['name']}", json.dumps(config).encode(), timeout=30)
         assert "error" not in json.loads(reply.data), reply.data
-    await client.close()
+    await close_quietly(client)
     found = await diagnosis(tmp_path, *rpc(sim), "--nats-url", nats_server.url)
     assert found.failures == {"stream DRIFT", "canary stream"}
     assert "allow_direct, republish" in found.says("stream DRIFT")

@@ -13,6 +13,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from drift_publisher.bus import Bus
 from drift_schemas import KINDS, MSG_ID_HEADER, REASSERTION_HEADER, Kind, MarketDataEvent, Topology
+from drift_schemas.access import close_quietly
 from drift_schemas.codec import unpack
 from drift_subscribers import DriftFeed, EventStream, Lossless
 
@@ -88,7 +89,7 @@ async def _stored(url: str, topology: Topology, kinds: tuple[Kind, ...]) -> list
             left = found[-1].metadata.num_pending
         return found
     finally:
-        await client.close()
+        await close_quietly(client)
 
 
 async def stored_sequences(url: str, topology: Topology) -> set[int]:
@@ -110,7 +111,7 @@ async def stored_sequences(url: str, topology: Topology) -> set[int]:
                 found.add(message.metadata.sequence.stream)
         return found
     finally:
-        await client.close()
+        await close_quietly(client)
 
 
 def repeated(values: list[Any]) -> list[Any]:

@@ -19,6 +19,7 @@ from drift_publisher.lanes import Message
 from drift_publisher.nats_connection import connect_nats
 from drift_publisher.stream_setup import ensure_topology
 from drift_schemas import KINDS, MSG_ID_HEADER, Topology
+from drift_schemas.access import close_quietly
 from drift_schemas.codec import unpack
 from drift_simulator import Simulator, SimulatorConfig
 from drift_subscribers import DriftFeed
@@ -126,11 +127,13 @@ async def test_a_frozen_leader_that_goes_on_later(cluster: NatsCluster, sim: Sim
         if ".ctl." not in message.subject:
             arrived.append(int(unpack(message.data)["epoch"]))
 
+    door = await nats.connect(cluster.nodes["n2"].url)
     async with (
-        await nats.connect(cluster.nodes["n2"].url) as door,
+        contextlib.AsyncExitStack() as stack,
         scene(sim, cluster.nodes["n1"], setting, setting) as stage,
         asyncio.timeout(240),
     ):
+        stack.push_async_callback(close_quietly, door)
         await door.subscribe("in.drift.>", cb=at_the_door)
         former, before = await stage.ready(), stage.epoch
         former.nats.hold()

@@ -10,6 +10,7 @@ import pytest
 
 from drift_bus.nats_server import LocalNatsServer
 from drift_schemas import KINDS, MAX_MESSAGE_BYTES, Topology, bucket_ttl_s, encode, reassert_every_s
+from drift_schemas.access import close_quietly
 from tests.support.bus_writer import BusWriter, funding_event, price_event
 from tests.support.wait import wait_until
 
@@ -62,7 +63,7 @@ async def test_the_server_takes_them_and_one_publish_feeds_all_three(nats_server
                 return None
 
         assert await wait_until(kept) == encode(event)
-        await client.close()
+        await close_quietly(client)
 
 
 async def test_making_them_again_changes_nothing(nats_server: LocalNatsServer) -> None:
@@ -91,7 +92,7 @@ async def test_a_key_leaves_its_bucket_with_its_ttl(nats_server: LocalNatsServer
             return not await keys()
 
         await wait_until(gone)
-        await client.close()
+        await close_quietly(client)
 
 
 async def test_the_funding_history_outlives_the_stream_and_holds_nothing_else(nats_server: LocalNatsServer) -> None:
@@ -136,7 +137,7 @@ async def test_any_age_that_settings_allow_is_one_that_the_server_takes(
     for config in Topology(max_age_s=age_s, funding_max_age_s=age_s).configs():
         answer = await client.request(f"$JS.API.STREAM.CREATE.{config['name']}", json.dumps(config).encode())
         assert "error" not in json.loads(answer.data), answer.data
-    await client.close()
+    await close_quietly(client)
 
 
 async def _is(reading: Callable[[], Awaitable[int]], wanted: int) -> bool:

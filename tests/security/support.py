@@ -17,7 +17,7 @@ from nats.errors import Error as NatsError
 from drift_bus.authority import Plan, Written, write_folder
 from drift_bus.nats_server import LocalNatsServer
 from drift_schemas import Topology
-from drift_schemas.access import NatsAccess
+from drift_schemas.access import NatsAccess, close_quietly
 from tests.support.bus_writer import BusWriter
 
 __all__ = [
@@ -122,7 +122,7 @@ class Guarded:
         try:
             yield login
         finally:
-            await client.close()
+            await close_quietly(client)
 
     @asynccontextmanager
     async def writer(self, role: str = "publisher") -> AsyncIterator[BusWriter]:
@@ -188,5 +188,6 @@ async def refused_connection(url: str, **options: Any) -> None:
         raise AssertionError("there is no server") from None
     except (NatsError, OSError):
         return
-    await client.close()
+    finally:
+        await close_quietly(client)
     raise AssertionError("the server let us in")

@@ -14,11 +14,12 @@ from nats.errors import Error as NatsError
 
 from drift_bus.nats_server import LocalNatsServer
 from drift_publisher import Publisher, PublisherError, PublisherSettings
-from drift_schemas.access import KeyPair, NatsAccess
+from drift_schemas.access import KeyPair, NatsAccess, close_quietly
 from drift_simulator import Simulator
 from drift_subscribers import CannotConnect, DriftFeed
 from tests.cli.support import drift_bus
 from tests.security.support import Guarded, authority, refused_connection
+from tests.support.line import Line
 from tests.support.wait import wait_until
 
 REFUSED = "refuses this login: name credentials that it knows with DRIFT_BUS_NATS_NKEY_SEED_FILE"
@@ -92,6 +93,7 @@ async def test_a_public_key_without_its_seed_does_not_help(guarded: Guarded) -> 
     with pytest.raises((NatsError, OSError)):
         await client.connect(guarded.url, allow_reconnect=False, error_cb=ignore, **options)
     assert not client.is_connected
+    await close_quietly(client)  # nats-py leaves the socket of a refusal open where it may not try again
 
 
 async def test_a_server_with_another_ca_is_not_believed(guarded: Guarded, tmp_path: Path, sim: Simulator) -> None:
@@ -155,3 +157,12 @@ async def _read(reader: asyncio.StreamReader) -> bytes:
         return await reader.read(65536)
     except OSError:
         return b""
+
+
+async def test_a_feed_gives_up_a_server_that_never_ends_its_handshake(guarded: Guarded) -> None:
+    """The connection stands and no TLS comes; nats-py's own ``close()`` would wait for that socket for ever."""
+    async with Line(guarded.url) as line:
+        line.hold()
+        with pytest.raises(CannotConnect, match=r"within 0\.5 s"):
+            async with asyncio.timeout(60), DriftFeed(line.url, access=guarded.access("engine"), connect_timeout_s=0.5):
+                pass

@@ -15,6 +15,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from drift_bus.nats_server import LocalNatsServer
 from drift_schemas import REASSERTION_HEADER, Kind, MarketDataEvent, Topology
+from drift_schemas.access import close_quietly
 from drift_subscribers import DriftFeed, EventStream, Lossless, MarketNotFound, StaleData, StaleReason
 from tests.subscribers.support import ManualClock
 from tests.support.bus_writer import BusWriter, funding_event, price_event
@@ -155,7 +156,7 @@ async def _stream_holds(url: str) -> dict[str, list[int]]:
                     found[message.subject].append(message.metadata.sequence.stream)
         return dict(found)
     finally:
-        await client.close()
+        await close_quietly(client)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

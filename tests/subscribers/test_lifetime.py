@@ -11,6 +11,7 @@ import pytest
 
 import drift_subscribers
 from drift_bus.nats_server import LocalNatsServer
+from drift_schemas.access import close_quietly
 from drift_subscribers import DriftFeed, FeedStatus, Lossless, SnapshotIncomplete
 from tests.subscribers.support import collect
 from tests.support.bus_writer import BusWriter, price_event
@@ -110,7 +111,7 @@ async def test_a_client_that_gave_up_is_replaced(
         await bus.change(price_event("SOL-PERP", 1))
         await collect(stream, 1)
         with caplog.at_level(logging.WARNING):
-            await feed._connection.client.close()  # as nats-py does when a login is refused
+            await close_quietly(feed._connection.client)  # as nats-py does when a login is refused
             await bus.change(price_event("SOL-PERP", 2))
             assert (await collect(stream, 1))[0].oracle_price == 2
         await bus.change(price_event("SOL-PERP", 3))

@@ -31,6 +31,7 @@ from drift_schemas import (
     encode,
     schema_of,
 )
+from drift_schemas.access import close_quietly
 
 __all__ = ["BusWriter", "funding_event", "market_event", "price_event", "sample", "spot_event", "status_event"]
 
@@ -231,7 +232,7 @@ class BusWriter:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.client.close()
+        await close_quietly(self.client)
 
     async def make_stream(self) -> None:
         """Makes the stream and its buckets."""

@@ -16,6 +16,7 @@ from nats.aio.msg import Msg
 
 from drift_bus.nats_server import LocalNatsServer
 from drift_schemas import KINDS, FundingEvent, Kind, MarketDataEvent, StatusEvent, Topology, decode_status
+from drift_schemas.access import close_quietly
 from drift_simulator import Simulator
 from drift_subscribers import DriftFeed, EventStream, Lossless
 from tests.deployment.ledger import stored_changes
@@ -236,7 +237,7 @@ async def scene(sim: Simulator, server: LocalNatsServer, *environments: dict[str
     stage = Scene(sim, server)
     async with contextlib.AsyncExitStack() as stack:
         ear = await nats.connect(server.url)
-        stack.push_async_callback(ear.close)
+        stack.push_async_callback(close_quietly, ear)
         for subject in (Topology().subjects.status, Topology().subjects.standbys):
             await ear.subscribe(subject, cb=stage.hear)
         for environment in environments:

@@ -16,6 +16,7 @@ import nats
 from nats.errors import Error as NatsError
 
 from drift_bus.nats_server import LocalNatsServer
+from drift_schemas.access import close_quietly
 from tests.support.wait import wait_until
 
 __all__ = ["NatsCluster"]
@@ -101,7 +102,7 @@ class NatsCluster:
                 answer: dict[str, Any] = json.loads(reply.data)
                 return answer
             finally:
-                await client.close()
+                await close_quietly(client)
         return {"error": "no answer"}
 
 

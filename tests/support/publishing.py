@@ -29,6 +29,7 @@ from drift_schemas import (
     decode_event,
     decode_status,
 )
+from drift_schemas.access import close_quietly
 from drift_simulator import CaptureReplay, Simulator
 from tests.support.wait import wait_until
 
@@ -149,7 +150,7 @@ async def bus_reader(server: LocalNatsServer, prefix: str = "drift") -> AsyncIte
         await client.flush()
         yield reader
     finally:
-        await client.close()
+        await close_quietly(client)
 
 
 async def keys_of(client: Client, kind: Kind, topology: Topology | None = None) -> set[str]:

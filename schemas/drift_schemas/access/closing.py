@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from nats.errors import Error as NatsError
+from drift_schemas.access.cancelling import end
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -16,23 +16,29 @@ _CLOSE_S: Final = 2.0
 
 
 async def close_quietly(client: Client, *, timeout_s: float = _CLOSE_S) -> None:
-    """Closes for good, in ``timeout_s`` at most; only a cancellation of the caller comes out.
+    """Closes for good, in about ``timeout_s`` at most, and leaves no socket open; it never raises.
 
-    nats-py waits without end after a failed TLS handshake; it writes what is pending to TLS that has ended, which
-    asyncio answers with AttributeError; and its own reader, which may wait for the same socket's end, is cancelled for
-    both.
+    nats-py's own ``close()`` has no bound: it waits for the end of a socket whose TLS handshake failed, of which nobody
+    tells it; it waits for a frozen server to take what is pending; and it loses one cancellation while it waits for a
+    reconnect to end. So it runs in a task of its own, which is cancelled until it has ended.
+
+    Args:
+        client: A client in any state; one that never connected, or is closed already, is fine.
+        timeout_s: How long nats-py may take to say goodbye.
     """
-    before = _cancellations()
+    closing = asyncio.create_task(client.close(), name="closing a NATS connection")
     try:
-        async with asyncio.timeout(timeout_s):
-            await client.close()
-    except (NatsError, OSError, TimeoutError, AttributeError):
-        pass
-    except asyncio.CancelledError:
-        if _cancellations() > before:
-            raise
+        await asyncio.wait([closing], timeout=timeout_s)
+    finally:
+        try:
+            await end(closing)
+        finally:
+            _drop(client)
 
 
-def _cancellations() -> int:
-    task = asyncio.current_task()
-    return 0 if task is None else task.cancelling()
+def _drop(client: Client) -> None:
+    """Ends what ``close()`` left of the socket when it was cancelled, or when it has been closing before."""
+    transport: Any = getattr(client, "_transport", None)
+    for name in ("_io_writer", "_bare_io_writer"):
+        if (writer := getattr(transport, name, None)) is not None:
+            writer.transport.abort()

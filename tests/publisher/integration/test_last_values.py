@@ -9,6 +9,7 @@ from drift_bus.nats_server import LocalNatsServer
 from drift_publisher.epoch import Term, claim_epoch
 from drift_publisher.last_values import last_contents
 from drift_schemas import KINDS, Topology
+from drift_schemas.access import close_quietly
 from drift_simulator import Simulator
 from tests.support.publishing import BusReader, bus_reader, running_publisher
 from tests.support.wait import wait_until
@@ -59,7 +60,7 @@ async def test_values_of_another_program_or_cluster_are_none_of_ours(
         assert {subject.split(".")[2] for subject in held} == set(KINDS)
         assert await last_contents(client, TOPOLOGY, term, **{**ours, **foreign}) == {}
     finally:
-        await client.close()
+        await close_quietly(client)
 
 
 async def test_a_replica_that_has_not_heard_of_the_term_is_not_believed(
@@ -75,4 +76,4 @@ async def test_a_replica_that_has_not_heard_of_the_term_is_not_believed(
         assert held == {}
         assert "every value is published anew" in caplog.text
     finally:
-        await client.close()
+        await close_quietly(client)

@@ -17,6 +17,7 @@ from drift_publisher.errors import PrefixTaken
 from drift_publisher.lease import Lease, LeaseLost
 from drift_publisher.stream_setup import ensure_topology
 from drift_schemas import Topology
+from drift_schemas.access import close_quietly
 from tests.support.wait import wait_until
 
 TOPOLOGY = Topology()
@@ -35,7 +36,7 @@ async def connected(server: LocalNatsServer) -> AsyncIterator[Client]:
     try:
         yield client
     finally:
-        await client.close()
+        await close_quietly(client)
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from drift_bus.nats_server import LocalNatsServer
 from drift_publisher.errors import TopologyConflict
 from drift_publisher.stream_setup import ensure_topology
 from drift_schemas import Topology
+from drift_schemas.access import close_quietly
 
 
 async def test_a_server_without_room_for_the_limits_is_told_with_the_remedy() -> None:
@@ -20,7 +21,7 @@ async def test_a_server_without_room_for_the_limits_is_told_with_the_remedy() ->
         with pytest.raises(TopologyConflict, match=r"DRIFT_FUNDING_HISTORY.*DRIFT_BUS_FUNDING_MAX_BYTES"):
             await ensure_topology(client, Topology(**{**small, "funding_max_bytes": 60 * 10**6}))
         await ensure_topology(client, Topology(**small))
-        await client.close()
+        await close_quietly(client)
 
 
 async def test_other_limits_are_taken_on_in_place(nats_server: LocalNatsServer) -> None:
@@ -31,4 +32,4 @@ async def test_other_limits_are_taken_on_in_place(nats_server: LocalNatsServer) 
     stream, history = [(await streams.stream_info(name)).config for name in ("DRIFT", "DRIFT_FUNDING_HISTORY")]
     assert (stream.max_age, stream.max_bytes) == (60, 10**9)
     assert (history.max_age, history.max_bytes) == (0, 10**7)
-    await client.close()
+    await close_quietly(client)

@@ -20,6 +20,7 @@ from drift_publisher.bus import Bus
 from drift_publisher.publisher import Publisher
 from drift_publisher.stream_setup import ensure_topology
 from drift_schemas import KINDS, MSG_ID_HEADER, Topology, bucket_ttl_s
+from drift_schemas.access import close_quietly
 from drift_simulator import Simulator
 from drift_subscribers import DriftFeed
 from tests.support.publishing import bus_reader, running_publisher
@@ -37,7 +38,7 @@ async def _stored_ids(url: str) -> list[str]:
                 message_id = (message.headers or {}).get(MSG_ID_HEADER, "")
                 if message_id and ".r" not in message_id:
                     ids.append(message_id)
-    await client.close()
+    await close_quietly(client)
     return ids
 
 
@@ -110,7 +111,7 @@ async def test_setting_up_twice_changes_nothing(nats_server: LocalNatsServer) ->
     assert not await ensure_topology(client, Topology())
     again = [await client.jetstream().stream_info(Topology().bucket_stream(kind)) for kind in KINDS]
     assert [info.config for info in first] == [info.config for info in again]
-    await client.close()
+    await close_quietly(client)
 
 
 async def test_what_can_be_changed_in_place_is(nats_server: LocalNatsServer) -> None:
@@ -119,7 +120,7 @@ async def test_what_can_be_changed_in_place_is(nats_server: LocalNatsServer) -> 
     await ensure_topology(client, Topology(max_age_s=3600))
     info = await client.jetstream().stream_info("DRIFT")
     assert info.config.max_age == 3600
-    await client.close()
+    await close_quietly(client)
 
 
 async def test_what_cannot_be_changed_is_named_and_left_alone(nats_server: LocalNatsServer) -> None:
@@ -129,7 +130,7 @@ async def test_what_cannot_be_changed_is_named_and_left_alone(nats_server: Local
     with pytest.raises(TopologyConflict, match=r"DRIFT.*storage"):
         await ensure_topology(client, Topology())
     assert (await client.jetstream().stream_info("DRIFT")).config.storage == "memory"
-    await client.close()
+    await close_quietly(client)
 
 
 async def test_no_server_is_one_clear_line(sim: Simulator) -> None:

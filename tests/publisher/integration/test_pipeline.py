@@ -10,6 +10,7 @@ from solders.pubkey import Pubkey
 
 from drift_bus.nats_server import LocalNatsServer
 from drift_schemas import KINDS, FundingEvent, MarketEvent, PriceEvent, SpotMarketEvent
+from drift_schemas.access import close_quietly
 from drift_simulator import Simulator
 from drift_simulator.layout import Record
 from tests.support.programs import drift_only
@@ -45,7 +46,7 @@ async def test_buckets_hold_the_same_markets(sim: Simulator, nats_server: LocalN
                 return await keys_of(client, kind) == expected[kind]  # type: ignore[arg-type]
 
             await wait_until(filled, what=f"bucket {kind}")
-    await client.close()
+    await close_quietly(client)
 
 
 async def test_published_integers_are_the_chains_own(whole_sim: Simulator, nats_server: LocalNatsServer) -> None:

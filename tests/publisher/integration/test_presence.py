@@ -12,6 +12,7 @@ import pytest
 
 from drift_bus.nats_server import LocalNatsServer
 from drift_schemas import KINDS, bucket_ttl_s
+from drift_schemas.access import close_quietly
 from drift_simulator import Fault, Simulator
 from drift_subscribers import DriftFeed
 from tests.support.publishing import bus_reader, keys_of, publisher_process, running_publisher
@@ -50,7 +51,7 @@ async def test_a_killed_publisher_leaves_no_old_value_behind(sim: Simulator, nat
             funding = feed.funding("SOL-PERP")
             assert funding is not None
             assert funding.epoch == 2
-    await client.close()
+    await close_quietly(client)
 
 
 async def test_sigterm_stops_cleanly(sim: Simulator, nats_server: LocalNatsServer) -> None:

@@ -13,6 +13,7 @@ from drift_bus.nats_server import LocalNatsServer
 from drift_publisher import SettingsError
 from drift_publisher.profiles import PROFILES
 from drift_schemas import KINDS, Topology
+from drift_schemas.access import close_quietly
 from drift_simulator import Cluster, Simulator, SimulatorConfig
 from drift_subscribers import DriftFeed
 from tests.support.publishing import bus_reader, chain_of, keys_of, running_publisher
@@ -156,7 +157,7 @@ async def test_two_publishers_of_two_programs_share_a_server_and_nothing_else(na
         assert {event.market for event in events} == {market.name for market in sim.cluster.markets}
         assert {event.kind for event in events} == set(KINDS)
         assert {event.epoch for event in events} == epochs
-    await client.close()
+    await close_quietly(client)
 
 
 _PUBLISH = """

@@ -18,6 +18,7 @@ from drift_bus.nats_server import LocalNatsServer
 from drift_publisher import Publisher, PublisherError, PublisherSettings
 from drift_publisher.metrics import PublisherCollector
 from drift_publisher.source import SourceStatus
+from drift_schemas.access import close_quietly
 from drift_simulator import Fault, FaultKind, Simulator
 from drift_simulator.faults import ACCOUNT_FAULTS
 from tests.support.publishing import chain_of, running_publisher
@@ -114,7 +115,7 @@ async def test_no_fault_brings_the_key_to_light(
             await wait_until(lambda: heard, what=f"{fault.kind}: an event")
             _check(fault.kind, every_log, {"metrics": metrics, "events": repr(heard)})
             heard.clear()
-    await client.close()
+    await close_quietly(client)
     _check("the end", every_log, {"events": repr(heard)})
 
 
