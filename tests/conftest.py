@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,6 +11,9 @@ import pytest
 from drift_bus.nats_server import LocalNatsServer
 from drift_publisher.profiles import PROFILES
 from tests.support.nats_container import Choice, ContainerNatsServer, choose
+from tests.support.wait import begin_test
+
+_ENDING_S = 5.0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,6 +38,13 @@ def pytest_report_header(config: pytest.Config) -> str:
     """Shows the choice at the head of the report."""
     choice = choose(config.getoption("--nats"))
     return f"nats-server: {choice.kind} ({choice.why})"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What a test waits for, all in all, ends before pytest-timeout ends the test without a word about it."""
+    marker = item.get_closest_marker("timeout")
+    begin_test(float(marker.args[0] if marker and marker.args else item.config.getini("timeout") or 0))
 
 
 @pytest.fixture(scope="module", params=tuple(PROFILES))
@@ -61,13 +72,14 @@ async def nats_server(nats_choice: Choice) -> AsyncIterator[LocalNatsServer]:
 
 @pytest.fixture(autouse=True)
 async def no_task_left_behind() -> AsyncIterator[None]:
-    """Fails any test that leaves an asyncio task running."""
+    """Fails any test that leaves an asyncio task running; one that is about to end may do so."""
     yield
-    left: list[asyncio.Task[object]] = []
-    for _ in range(50):
-        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        if not left:
-            return
+    deadline = time.monotonic() + _ENDING_S
+    while left := [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]:
+        if time.monotonic() > deadline:
+            break
         await asyncio.sleep(0.01)
+    else:
+        return
     names = [f"{task.get_name()}: {task.get_coro()}" for task in left]
     pytest.fail(f"tasks left running: {names}")

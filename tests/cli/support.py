@@ -33,6 +33,7 @@ from drift_schemas import (
 from drift_schemas.access import close_quietly
 from tests.cli.forked import ForkedCommand, forked_command
 from tests.support.buckets import buckets_follow
+from tests.support.publishing import PATIENT_LEASE_S
 
 __all__ = [
     "Bus",
@@ -138,7 +139,9 @@ async def drift_bus_anew(
 
 
 def _clean() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("DRIFT_BUS_")}
+    """None of the settings of whoever runs the tests; a lease that a machine with other work does not let lapse."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("DRIFT_BUS_")}
+    return {**others, "DRIFT_BUS_LEASE_TTL_S": str(PATIENT_LEASE_S)}
 
 
 @asynccontextmanager

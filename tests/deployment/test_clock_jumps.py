@@ -25,7 +25,7 @@ from drift_simulator import Simulator, SimulatorConfig
 from drift_subscribers import DriftFeed
 from tests.deployment.jumping_clock import JumpingClock, find_libfaketime
 from tests.support.bus_writer import BusWriter, price_event
-from tests.support.publishing import BusReader, bus_reader
+from tests.support.publishing import BusReader, bus_reader, publisher_process
 from tests.support.wait import wait_until
 
 HOUR_S = 3600
@@ -87,9 +87,8 @@ async def test_a_publisher_whose_clock_jumps_goes_on(
     jump_s: int, clock: JumpingClock, sim: Simulator, nats_server: LocalNatsServer
 ) -> None:
     """Events carry the wrong time and nothing else changes: fresh prices in the old order, and no gap."""
-    env = {**clock.environment, "DRIFT_BUS_RPC_URL": sim.http_url, "DRIFT_BUS_WS_URL": sim.ws_url}
     async with (
-        process("drift_bus", "publish", "--nats-url", nats_server.url, env=env),
+        publisher_process(sim, nats_server, **clock.environment),
         bus_reader(nats_server) as bus,
         DriftFeed(nats_server.url) as feed,
     ):

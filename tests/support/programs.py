@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
+from drift_publisher.profiles import PROFILES
 from drift_simulator import Cluster, PerpMarket, SpotMarket
 
-__all__ = ["drift_only", "spot_beside", "two_sources_on_one_oracle", "with_an_oracle_of_its_own"]
+__all__ = ["drift_only", "only", "spot_beside", "two_sources_on_one_oracle", "with_an_oracle_of_its_own"]
 
 
 def drift_only(why: str) -> pytest.MarkDecorator:
@@ -19,6 +21,23 @@ def drift_only(why: str) -> pytest.MarkDecorator:
     """
     assert why
     return pytest.mark.parametrize("program", ["drift-v2"], indirect=True)
+
+
+def only(name: str, *, why: str) -> Callable[[], str]:
+    """Keeps a module's tests to one program, where what they show is the same for each; to be called ``program``.
+
+    Args:
+        name: The program that they run with.
+        why: What makes the other one add nothing; for readers.
+    """
+    assert name in PROFILES
+    assert why
+
+    @pytest.fixture(scope="module", name="program")
+    def program() -> str:
+        return name
+
+    return program
 
 
 def spot_beside(cluster: Cluster, perp: str) -> SpotMarket:

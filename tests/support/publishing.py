@@ -33,7 +33,19 @@ from drift_schemas.access import close_quietly
 from drift_simulator import CaptureReplay, Simulator
 from tests.support.wait import wait_until
 
-__all__ = ["BusReader", "bus_reader", "chain_of", "drift_client", "keys_of", "publisher_process", "running_publisher"]
+__all__ = [
+    "PATIENT_LEASE_S",
+    "BusReader",
+    "bus_reader",
+    "chain_of",
+    "drift_client",
+    "keys_of",
+    "publisher_process",
+    "running_publisher",
+]
+
+PATIENT_LEASE_S = 10
+"""A lease that a machine with other work to do does not let lapse; tests of leadership take the real one."""
 
 
 class HasUrl(Protocol):
@@ -62,8 +74,12 @@ def drift_client(publisher: Publisher) -> DriftClient:
 async def running_publisher(
     sim: Simulator | CaptureReplay, server: HasUrl, **settings: Any
 ) -> AsyncIterator[Publisher]:
-    """A publisher that has read every market; it stops cleanly at the end, or the test fails."""
-    values = {"rpc_url": sim.http_url, "ws_url": sim.ws_url, "nats_url": server.url, **settings}
+    """A publisher that has read every market; it stops cleanly at the end, or the test fails.
+
+    Its lease is a patient one, unless ``settings`` say otherwise.
+    """
+    chain = {"rpc_url": sim.http_url, "ws_url": sim.ws_url}
+    values = {**chain, "nats_url": server.url, "lease_ttl_s": PATIENT_LEASE_S, **settings}
     publisher = Publisher(PublisherSettings(_env_file=None, **values))
     stop, ready = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(publisher.run(stop, on_ready=ready.set), name="publisher under test")
@@ -84,7 +100,7 @@ async def running_publisher(
 async def publisher_process(
     sim: Simulator, server: HasUrl, *, rpc_url: str = "", ws_url: str = "", **environment: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """``drift-bus publish`` as an operator runs it; killed at the end if it is still there.
+    """``drift-bus publish`` as an operator runs it, with a patient lease; killed at the end if it is still there.
 
     Args:
         sim: The chain.
@@ -93,9 +109,10 @@ async def publisher_process(
         environment: More settings, by their names in the environment.
     """
     chain = {"DRIFT_BUS_RPC_URL": rpc_url or sim.http_url, "DRIFT_BUS_WS_URL": ws_url or sim.ws_url}
+    lease = {"DRIFT_BUS_LEASE_TTL_S": str(PATIENT_LEASE_S)}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "drift_bus", "publish", "--nats-url", server.url),
-        env={**os.environ, **chain, **environment},
+        env={**os.environ, **chain, **lease, **environment},
         stderr=asyncio.subprocess.PIPE,
     )
     try:
@@ -115,6 +132,7 @@ class BusReader:
     reassertions: defaultdict[str, list[MarketDataEvent]] = field(default_factory=lambda: defaultdict(list))
     headers: defaultdict[str, list[Mapping[str, str]]] = field(default_factory=lambda: defaultdict(list))
     status: StatusEvent | None = None
+    beats: int = 0
     oldest_arrival_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def last(self, kind: Kind, market: str) -> MarketDataEvent | None:
@@ -132,6 +150,7 @@ class BusReader:
         key = message.subject.removeprefix(f"{self.prefix}.")
         if key == "status":
             self.status = decode_status(message.data, headers)
+            self.beats += 1
         elif not key.startswith(("ctl.", "standby.")):
             event = decode_event(key.split(".")[0], message.data, headers)  # type: ignore[arg-type]
             (self.reassertions if REASSERTION_HEADER in headers else self.changes)[key].append(event)

@@ -13,6 +13,7 @@ from drift_bus.nats_server import LocalNatsServer
 from drift_publisher import Publisher
 from drift_publisher.vitals import serving_vitals
 from drift_simulator import Fault, Simulator
+from tests.support.programs import only
 from tests.support.publishing import chain_of, running_publisher
 from tests.support.wait import wait_until
 
@@ -20,6 +21,9 @@ CANARY = "CANARY0123456789"
 PATIENCE_S = 60.0
 _ASK_EVERY_S = 0.1
 """Each question is an HTTP request, and some answers take half a minute to come."""
+
+
+program = only("velocity-v1", why="readiness is judged in the same way for each")
 
 
 class Port:
@@ -53,15 +57,23 @@ class Port:
 @contextlib.asynccontextmanager
 async def opened(sim: Simulator, server: LocalNatsServer, **settings: Any) -> AsyncIterator[Port]:
     async with contextlib.AsyncExitStack() as parts:
-        publisher = await parts.enter_async_context(running_publisher(sim, server, **settings))
-        number = await parts.enter_async_context(serving_vitals(publisher.health, host="127.0.0.1", port=0))
-        http = await parts.enter_async_context(httpx.AsyncClient(timeout=PATIENCE_S))
-        port = Port(publisher, http, f"http://127.0.0.1:{number}")
+        port = await parts.enter_async_context(served(sim, server, **settings))
         await port.wait_ready()
         yield port
 
 
-async def test_chain_nats_and_lead(sim: Simulator, nats_server: LocalNatsServer) -> None:
+@contextlib.asynccontextmanager
+async def served(sim: Simulator, server: LocalNatsServer, **settings: Any) -> AsyncIterator[Port]:
+    """A publisher that may or may not be ready."""
+    async with (
+        running_publisher(sim, server, **settings) as publisher,
+        serving_vitals(publisher.health, host="127.0.0.1", port=0) as number,
+        httpx.AsyncClient(timeout=PATIENCE_S) as http,
+    ):
+        yield Port(publisher, http, f"http://127.0.0.1:{number}")
+
+
+async def test_chain_and_nats(sim: Simulator, nats_server: LocalNatsServer) -> None:
     async with opened(sim, nats_server, slot_silence_s=2) as port:
         sim.faults.inject(Fault(kind="slot_stuck"))
         await wait_until(lambda: port.says("source down"), PATIENCE_S, every_s=_ASK_EVERY_S)
@@ -74,11 +86,14 @@ async def test_chain_nats_and_lead(sim: Simulator, nats_server: LocalNatsServer)
         await nats_server.start()
         await port.wait_ready()
 
-        port.publisher.health.is_leading = lambda: False
-        assert await port.says("not leading")
-        assert (await port.get("/livez")).status_code == 200
-        port.publisher.health.is_leading = lambda: True
-        await port.wait_ready()
+
+async def test_a_standby_is_alive_and_not_ready_until_it_leads(sim: Simulator, nats_server: LocalNatsServer) -> None:
+    async with contextlib.AsyncExitStack() as standing_by:
+        async with opened(sim, nats_server):
+            standby = await standing_by.enter_async_context(served(sim, nats_server))
+            assert await standby.says("not leading")
+            assert (await standby.get("/livez")).status_code == 200
+        await standby.wait_ready()
 
 
 async def test_one_market_among_many(sim: Simulator, nats_server: LocalNatsServer) -> None:
@@ -117,7 +132,8 @@ async def test_what_a_running_publisher_counts(sim: Simulator, nats_server: Loca
 
         await wait_until(has_measured, PATIENCE_S, every_s=_ASK_EVERY_S)
         found = await samples()
-        assert found["drift_ready"] == found["drift_leading"] == found["drift_epoch"] == 1
+        assert found["drift_ready"] == found["drift_leading"] == 1
+        assert found["drift_epoch"] >= 1
         assert found["drift_initialization_time"] > 0
         assert found["drift_client_ref_count"] == 1
         assert found["drift_requests_saved_total"] > 50

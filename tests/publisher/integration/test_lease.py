@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import signal
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
@@ -21,6 +22,13 @@ from drift_schemas.access import close_quietly
 from tests.support.wait import wait_until
 
 TOPOLOGY = Topology()
+SHORT_S = 1
+"""For a lease that is to run out."""
+LONG_S = 60
+"""For a lease that is to be there whatever else the machine does; no test waits for its end.
+
+What lies between is renewed every quarter of its time, or lies in the stream for so long after its holder resigned.
+"""
 
 
 @pytest.fixture
@@ -41,14 +49,17 @@ async def connected(server: LocalNatsServer) -> AsyncIterator[Client]:
 
 @asynccontextmanager
 async def leases(
-    server: LocalNatsServer, *names: str, publishes: Iterable[str] = itertools.repeat("drift-v2 of simulated")
+    server: LocalNatsServer,
+    *names: str,
+    ttls_s: Iterable[int],
+    publishes: Iterable[str] = itertools.repeat("drift-v2 of simulated"),
 ) -> AsyncIterator[list[Lease]]:
     """One lease each, on connections of their own."""
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(connected(server)) for _ in names]
         yield [
-            Lease(client, TOPOLOGY, name, publishes=data, ttl_s=1)
-            for client, name, data in zip(clients, names, publishes, strict=False)
+            Lease(client, TOPOLOGY, name, publishes=data, ttl_s=ttl_s)
+            for client, name, data, ttl_s in zip(clients, names, publishes, ttls_s, strict=False)
         ]
 
 
@@ -63,13 +74,19 @@ async def kept(lease: Lease) -> AsyncIterator[asyncio.Task[None]]:
             await task
 
 
+async def hears_the_holder(lease: Lease) -> None:
+    """Waits until one who waits for the lease has heard a renewal of it."""
+    began = time.monotonic()
+    await wait_until(lambda: lease._heard_at > began, what="it hears that the lease is held")
+
+
 async def test_of_many_who_ask_at_once_one_gets_it(server: LocalNatsServer) -> None:
-    async with leases(server, *(f"publisher-{n}" for n in range(8))) as contenders:
+    async with leases(server, *(f"publisher-{n}" for n in range(8)), ttls_s=itertools.repeat(3)) as contenders:
         asking = {asyncio.create_task(lease.acquire()): lease for lease in contenders}
         done, waiting = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
         assert [lease.is_held for lease in contenders].count(True) == len(done) == 1
         async with kept(asking[done.pop()]):
-            _, still = await asyncio.wait(waiting, timeout=2.5)
+            _, still = await asyncio.wait(waiting, timeout=4.5)
             assert still == waiting, "nobody gets it while it is renewed"
         for task in waiting:
             task.cancel()
@@ -78,7 +95,7 @@ async def test_of_many_who_ask_at_once_one_gets_it(server: LocalNatsServer) -> N
 
 async def test_who_publishes_other_data_does_not_stand_by_for_it(server: LocalNatsServer) -> None:
     both = ("drift-v2 of simulated", "velocity-v1 of simulated")
-    async with leases(server, "first", "second", publishes=both) as (first, second):
+    async with leases(server, "first", "second", publishes=both, ttls_s=(4, LONG_S)) as (first, second):
         await first.acquire()
         async with kept(first):
             with pytest.raises(PrefixTaken, match=r"'drift' is led by a publisher of drift-v2 of simulated.*--prefix"):
@@ -90,7 +107,7 @@ async def test_who_publishes_other_data_does_not_stand_by_for_it(server: LocalNa
 
 
 async def test_it_passes_on_when_its_holder_is_gone(server: LocalNatsServer) -> None:
-    async with leases(server, "first", "second") as (first, second):
+    async with leases(server, "first", "second", ttls_s=(SHORT_S, LONG_S)) as (first, second):
         await first.acquire()
         await second.acquire()
         assert second.is_held
@@ -98,11 +115,11 @@ async def test_it_passes_on_when_its_holder_is_gone(server: LocalNatsServer) -> 
 
 
 async def test_it_passes_on_at_once_when_its_holder_resigns(server: LocalNatsServer) -> None:
-    async with leases(server, "first", "second") as (first, second):
+    async with leases(server, "first", "second", ttls_s=(4, LONG_S)) as (first, second):
         await first.acquire()
         async with kept(first):
             waiting = asyncio.create_task(second.acquire())
-            await asyncio.sleep(0.5)
+            await hears_the_holder(second)
         await first.resign()
         await waiting
         assert second.is_held
@@ -110,7 +127,7 @@ async def test_it_passes_on_at_once_when_its_holder_resigns(server: LocalNatsSer
 
 
 async def test_a_resignation_overtakes_a_renewal_whose_answer_got_lost(server: LocalNatsServer) -> None:
-    async with leases(server, "first", "second") as (first, second):
+    async with leases(server, "first", "second", ttls_s=(4, LONG_S)) as (first, second):
         await first.acquire()
         await first._put(first._sequence)  # stored, and first does not know of it
         sequence = first._sequence
@@ -121,7 +138,7 @@ async def test_a_resignation_overtakes_a_renewal_whose_answer_got_lost(server: L
 
 
 async def test_a_holder_that_was_overtaken_is_told(server: LocalNatsServer) -> None:
-    async with leases(server, "first", "second") as (first, second):
+    async with leases(server, "first", "second", ttls_s=(SHORT_S, LONG_S)) as (first, second):
         await first.acquire()
         await second.acquire()
         async with kept(second):
@@ -131,7 +148,7 @@ async def test_a_holder_that_was_overtaken_is_told(server: LocalNatsServer) -> N
 
 
 async def test_a_holder_that_cannot_reach_nats_stops_by_its_own_clock(server: LocalNatsServer) -> None:
-    async with leases(server, "first") as [first]:
+    async with leases(server, "first", ttls_s=(SHORT_S,)) as [first]:
         await first.acquire()
         server.signal(signal.SIGSTOP)
         try:
@@ -143,7 +160,7 @@ async def test_a_holder_that_cannot_reach_nats_stops_by_its_own_clock(server: Lo
 
 
 async def test_a_renewal_whose_answer_got_lost_is_found_again(server: LocalNatsServer) -> None:
-    async with leases(server, "first") as [first]:
+    async with leases(server, "first", ttls_s=(4,)) as [first]:
         await first.acquire()
         await first._put(first._sequence)  # stored, and first does not know of it
         async with kept(first) as keeping:
@@ -154,11 +171,11 @@ async def test_a_renewal_whose_answer_got_lost_is_found_again(server: LocalNatsS
 
 
 async def test_a_waiting_publisher_can_be_stopped(server: LocalNatsServer) -> None:
-    async with leases(server, "first", "second") as (first, second):
+    async with leases(server, "first", "second", ttls_s=(2, LONG_S)) as (first, second):
         await first.acquire()
         async with kept(first):
             waiting = asyncio.create_task(second.acquire())
-            await asyncio.sleep(0.3)
+            await hears_the_holder(second)
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting

@@ -15,8 +15,11 @@ from drift_schemas import KINDS, bucket_ttl_s
 from drift_schemas.access import close_quietly
 from drift_simulator import Fault, Simulator
 from drift_subscribers import DriftFeed
+from tests.support.programs import only
 from tests.support.publishing import bus_reader, keys_of, publisher_process, running_publisher
 from tests.support.wait import wait_until
+
+program = only("drift-v2", why="how values run out does not depend on what is published")
 
 
 @pytest.mark.timeout(150)
@@ -29,6 +32,7 @@ async def test_a_killed_publisher_leaves_no_old_value_behind(sim: Simulator, nat
     async with DriftFeed(nats_server.url) as feed:
         async with publisher_process(sim, nats_server) as publisher:
             await wait_until(lambda: feed.funding("SOL-PERP") and feed.price("SOL-PERP"))
+            before = feed.require_funding("SOL-PERP")
             for kind in KINDS:
                 await wait_until(partial(keys_of, client, kind))
             publisher.send_signal(signal.SIGKILL)
@@ -50,7 +54,7 @@ async def test_a_killed_publisher_leaves_no_old_value_behind(sim: Simulator, nat
             await wait_until(lambda: feed.funding("SOL-PERP") and feed.price("SOL-PERP"))
             funding = feed.funding("SOL-PERP")
             assert funding is not None
-            assert funding.epoch == 2
+            assert funding.epoch > before.epoch
     await close_quietly(client)
 
 
@@ -70,12 +74,12 @@ async def test_a_stalled_chain_is_told_within_seconds_and_nothing_is_confirmed(
         await wait_until(lambda: bus.status is not None and bus.status.source_state == "live")
         sim.faults.inject(Fault(kind="silent_stall"))
         sim.faults.inject(Fault(kind="http_5xx"))
-        stalled = time.monotonic()
         await wait_until(lambda: bus.status is not None and bus.status.source_state == "stalled")
         assert bus.status is not None
         assert "slot" in bus.status.reason
         confirmed = {key: len(events) for key, events in bus.reassertions.items()}
-        await wait_until(lambda: time.monotonic() > stalled + 10, what="ten seconds of silence")
+        beats = bus.beats
+        await wait_until(lambda: bus.beats >= beats + 10, what="ten heartbeats of silence: three times a price was due")
         assert {key: len(events) for key, events in bus.reassertions.items()} == confirmed
 
 

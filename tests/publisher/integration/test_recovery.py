@@ -13,9 +13,11 @@ from drift_bus.nats_server import LocalNatsServer
 from drift_publisher import Publisher
 from drift_simulator import Fault, Simulator
 from tests.publisher.integration.truth import Truth
-from tests.support.programs import with_an_oracle_of_its_own
+from tests.support.programs import only, with_an_oracle_of_its_own
 from tests.support.publishing import bus_reader, chain_of, running_publisher
 from tests.support.wait import wait_until
+
+program = only("velocity-v1", why="what is shown is how the connection recovers")
 
 
 async def _live(publisher: Publisher, timeout_s: float = 45.0) -> None:

@@ -21,6 +21,7 @@ from drift_publisher.source import SourceStatus
 from drift_schemas.access import close_quietly
 from drift_simulator import Fault, FaultKind, Simulator
 from drift_simulator.faults import ACCOUNT_FAULTS
+from tests.support.programs import only
 from tests.support.publishing import chain_of, running_publisher
 from tests.support.wait import wait_until
 
@@ -61,6 +62,9 @@ FAULTS = {
     ],
 }
 """By what goes wrong; one publisher lives through those of a group, one after the other."""
+
+
+program = only("drift-v2", why="Drift's client brings driftpy and its loggers")
 
 
 def test_every_fault_of_the_simulator_is_among_them() -> None:

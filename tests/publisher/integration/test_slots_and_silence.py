@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from drift_bus.nats_server import LocalNatsServer
 from drift_simulator import Fault, Simulator
+from tests.support.programs import only
 from tests.support.publishing import bus_reader, chain_of, running_publisher
 from tests.support.wait import wait_until
+
+program = only("velocity-v1", why="what is shown is how silence is noticed")
 
 
 async def test_a_heartbeat_from_the_future_does_not_make_true_slots_look_old(
