@@ -107,7 +107,7 @@ Markets = Annotated[
     typer.Option(
         "--markets",
         metavar="NAMES",
-        help="Only these, separated by commas: SOL-PERP,BTC-PERP. Default: all. [DRIFT_BUS_MARKETS]",
+        help="Only these, separated by commas: SOL-PERP,perp:81. Default: all. [DRIFT_BUS_MARKETS]",
     ),
 ]
 CaptureInto = Annotated[

@@ -84,6 +84,10 @@ class Standing:
             if one.source_state not in _HEARING and "cold standby" not in one.reason:
                 role = "the leader" if one is leader else "standby"
                 yield f"{role} {one.publisher_id} does not hear the chain: {one.reason or one.source_state}"
+        for one in self.beats:
+            if one.refused_names:
+                names = ", ".join(one.refused_names)
+                yield f"{one.publisher_id} refuses {names}: several live markets have that name, each goes by its index"
         reference = leader or next(iter(self.beats), None)
         for one in self.beats:
             if reference is not None and set(one.markets) != set(reference.markets):

@@ -171,7 +171,7 @@ class Bus:
         for _ in range(min(len(self._outbox), len(self._fences.free), _MOST_AT_ONCE)):
             lane, message, _ = self._outbox.popleft()
             lane.queued -= 1
-            if now > message.expires_at:
+            if message.is_pointless(now):
                 self._give_up(lane, "stale")
             elif len(message.payload) > self._nats.max_payload:
                 self._report(f"{message.subject}: not sent: {len(message.payload)} bytes are over the server's limit")
@@ -245,7 +245,7 @@ class Bus:
             # on Python 3.11 a request can swallow its cancellation; the task still knows of it
             is_cancelled = task is not None and task.cancelling() > 0
             is_over = reign != self._reign
-            return is_cancelled or is_over or lane.waiting is not None or time.monotonic() > message.expires_at
+            return is_cancelled or is_over or lane.waiting is not None or message.is_pointless(time.monotonic())
 
         outcome: Ack | None = None
         try:
@@ -272,7 +272,7 @@ class Bus:
         try:
             if reign != self._reign or not self._may_send():
                 raise _NotStored("it is not ours to send")
-            if time.monotonic() > message.expires_at:
+            if message.is_pointless(time.monotonic()):
                 raise _NotStored("it is stale")
             headers = message.headers | self._fences.headers[fence]
             reply = await self._nats.request(message.subject, message.payload, timeout=_ACK_TIMEOUT_S, headers=headers)

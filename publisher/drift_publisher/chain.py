@@ -14,6 +14,7 @@ from drift_publisher.lag import LagLimits, lag_of
 from drift_publisher.polling import Poller
 from drift_publisher.profile import AnyProfile, Lifecycle
 from drift_publisher.rpc import RpcClient, RpcRefused
+from drift_publisher.selection import Selection
 from drift_publisher.source import AccountUpdate, Deliver, Source, SourceStatus, Subscriptions, Tap
 from drift_publisher.store import AccountStore, Touched
 from drift_publisher.websocket import WebSocketSource
@@ -30,10 +31,11 @@ _CLUSTERS: Final = {
     "4uhcVJyU9pJkvQyS88uRDiswHScCKQY3XCNCKRGdeM7v": "testnet",
     SIMULATED_GENESIS: SIMULATED,
 }
-_FEW_NAMES: Final = 12
 _POLL_AFTER_S: Final = 3.0
 _MISSED_POLLS: Final = 3
 _RETURN_LOOK_S: Final = 1.0
+_LISTINGS_LOOK_S: Final = 0.5
+_LISTINGS_EVERY_S: Final = 60.0
 
 
 class Chain:
@@ -43,7 +45,7 @@ class Chain:
         profile: The program.
         pool: The endpoints.
         rpc: Their HTTP side.
-        markets: Names of the markets to follow; empty follows all.
+        markets: The markets to follow, as of :class:`~drift_publisher.selection.Selection`; empty follows all.
         mode: ``websocket`` polls only while no socket can be had; ``polling`` opens none.
         poll_every_s: Pause between two reads while polling.
         silence_s: Longest time without a new slot.
@@ -75,13 +77,13 @@ class Chain:
         self.profile = profile
         self.commitment = rpc.commitment
         self.pool = pool
-        self.store = AccountStore(profile, only=frozenset(markets).__contains__ if markets else None)
+        self.selection = Selection(markets)
+        self.store = AccountStore(profile, selection=self.selection)
         self.status = SourceStatus(silence_s=max(silence_s, _MISSED_POLLS * poll_every_s))
         if mode == "polling":
             self.status.reason = ""
         self._rpc = rpc
         self._limits = limits
-        self._markets = markets
         self.mode = mode
         self._on_update = on_update
         self._live_at = time.monotonic()
@@ -139,6 +141,31 @@ class Chain:
             for name, source in self._sources().items():
                 tasks.create_task(source.run(self._deliver), name=name)
             tasks.create_task(self._return_to_first_endpoint(), name="endpoint-return")
+            if self.selection and self.mode != "polling":
+                tasks.create_task(self._look_for_listings(), name="listings")
+
+    async def _look_for_listings(self) -> None:
+        """A market that is not followed may take a name that is wanted: no subscription tells of it.
+
+        The State counts the markets, so that a new one is looked for at once, and a renamed one now and then.
+        """
+        counted, look_at = self._counted(), time.monotonic() + _LISTINGS_EVERY_S
+        while True:
+            await asyncio.sleep(_LISTINGS_LOOK_S)
+            if self._counted() == counted and time.monotonic() < look_at:
+                continue
+            seen = self._counted()
+            try:
+                await self._deliver_discovered(self._deliver)
+            except (RpcUnavailable, RpcRefused) as error:
+                _log.warning("markets that were listed or renamed could not be looked for: %s", error)
+            else:
+                counted = seen
+            look_at = time.monotonic() + _LISTINGS_EVERY_S
+
+    def _counted(self) -> tuple[int, int]:
+        state = self.store.state
+        return (0, 0) if state is None else (state.number_of_markets, state.number_of_spot_markets)
 
     def _sources(self) -> dict[str, Source]:
         if self.mode == "polling":
@@ -167,9 +194,8 @@ class Chain:
         """Reads every account once; raises what keeps the publisher from starting."""
         for update in await self._discover_markets():
             self._read_in(update)
-        missing = sorted(set(self._markets) - self.store.seen_names)
-        if missing:
-            raise UnknownMarket(_unknown_markets(missing, self.store.seen_names))
+        if missing := self.selection.missing(self.store.seen.items()):
+            raise UnknownMarket(missing)
         if not self.store.perp_markets and not self.store.spot_markets:
             raise RpcUnavailable(f"{self._rpc.name} serves no market of {self.profile.name}: is it the right cluster?")
         await self._fetch()
@@ -216,7 +242,7 @@ class Chain:
             self.store.report(update.address, AccountRefused("slot from the future", ahead))
             return
         touched = self.store.apply(update)
-        if touched.new_oracles or touched.unused_oracles:
+        if touched.new_oracles or touched.unused_oracles or (touched.is_listing and self.selection):
             self._follow()
         if touched.markets or touched.by_oracle:
             self._on_update(touched)
@@ -227,16 +253,10 @@ class Chain:
     def subscriptions(self) -> Subscriptions:
         """What is subscribed beside the slots: the markets by program or one by one, the State, every oracle."""
         single = (self.profile.state_address, *self.store.oracles())
-        if self._markets:
+        if self.selection:
             return Subscriptions(accounts=(*single, *self.store.market_addresses()))
         layouts = (self.profile.perp_market, self.profile.spot_market)
         return Subscriptions(tuple((self.profile.program_id, layout.discriminator) for layout in layouts), single)
 
     def _addresses(self) -> Sequence[str]:
         return [self.profile.state_address, *self.store.market_addresses(), *self.store.oracles()]
-
-
-def _unknown_markets(missing: Sequence[str], seen: set[str]) -> str:
-    names = sorted(seen)
-    shown = ", ".join(names[:_FEW_NAMES]) + (f", … ({len(names)} in all)" if len(names) > _FEW_NAMES else "")
-    return f"unknown market {', '.join(missing)}: the program has {shown or 'none'}"

@@ -5,21 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from nats.aio.client import Client
 
 from drift_publisher.accounts import Market
 from drift_publisher.bus import Bus
 from drift_publisher.chain import Chain
+from drift_publisher.market_names import ENDED, MarketKey, explain_clash
 from drift_publisher.projector import kinds_of
-from drift_publisher.store import MarketKey
 from drift_schemas import InvalidMarketName, bucket_ttl_s, market_token
 
 __all__ = ["Fault", "Health", "Readiness"]
-
-_ENDED: Final = frozenset({"Settlement", "Delisted"})
-"""Statuses of markets that nobody trades any more; their oracles may be dead for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +24,8 @@ class Fault:
     """One thing that is wrong.
 
     Attributes:
-        reason: ``starting``, ``not leading``, ``NATS down``, ``source down``; of a market ``oracle stale``,
-            ``account stale``, ``not stored``.
+        reason: ``starting``, ``not leading``, ``NATS down``, ``source down``, ``name clash``; of a market
+            ``oracle stale``, ``account stale``, ``not stored``.
         detail: More of it, for people.
     """
 
@@ -120,17 +117,21 @@ class Health:
             yield Fault("source down", status.reason or f"no new slot for {status.silent_for_s():.0f} s")
         if not self.is_leading():
             yield Fault("not leading", "another publisher leads, this one stands by")
+        if self.chain is not None:
+            for name, clash in self.chain.store.names.clashes.items():
+                yield Fault("name clash", explain_clash(name, clash))
 
     def _faults_of_markets(self) -> dict[str, tuple[Fault, ...]]:
         if self.chain is None or self.initialized_in_s is None:
             return {}
         stored = self._stored_at()
-        found = ((market.name, tuple(self._faults(key, market, stored))) for key, market in self.chain.store.items())
+        store = self.chain.store
+        found = ((store.names[key], tuple(self._faults(key, market, stored))) for key, market in store.items())
         return {name: faults for name, faults in found if faults}
 
     def _faults(self, key: MarketKey, market: Market, stored: dict[tuple[str, str], float]) -> Iterator[Fault]:
-        if self.chain is None or market.status in _ENDED:
-            return
+        if self.chain is None or market.status in ENDED:
+            return  # its oracle may be dead for good
         store = self.chain.store
         if store.is_doubtful(market.pubkey):
             yield Fault("account stale", "the newest report about it was refused")
@@ -142,14 +143,14 @@ class Health:
             age = self.chain.status.slot - oracle.slot
             if oldest is not None and oracle.slot and age > oldest:
                 yield Fault("oracle stale", f"its price was posted {age} slots ago, the program allows {oldest}")
-        if not self.is_leading() or (late := self._late(key, market, stored)) is None:
+        if not self.is_leading() or (late := self._late(key, store.names[key], stored)) is None:
             return
         yield Fault("not stored", late)
 
-    def _late(self, key: MarketKey, market: Market, stored: dict[tuple[str, str], float]) -> str | None:
+    def _late(self, key: MarketKey, name: str, stored: dict[tuple[str, str], float]) -> str | None:
         """The kinds that the stream has not confirmed within their TTL."""
         try:
-            token = market_token(market.name)
+            token = market_token(name)
         except InvalidMarketName:
             return None  # cannot be on the bus; the publisher has said so
         now, first = time.monotonic(), self.began_at + (self.initialized_in_s or 0.0)

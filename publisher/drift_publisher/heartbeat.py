@@ -94,6 +94,7 @@ class Heartbeat:
             refused_accounts_total=store.refused.total(),
             markets=store.market_names(),
             stale_markets=tuple(store.stale_oracles()),
+            refused_names=tuple(sorted(store.names.clashes)),
             events_published_total=counts["stored"],
             events_dropped_total=counts["superseded"] + counts["stale"],
         )

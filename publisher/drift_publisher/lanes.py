@@ -28,6 +28,7 @@ class Message(NamedTuple):
         made_at: Monotonic time at which it was made.
         news_age_s: How long ago the notification arrived that brought it, at that time; ``None`` where none did.
         is_reassertion: It confirms what the stream has.
+        is_withdrawn: Tells that its subject is another market's by now, so that it must not be sent any more.
     """
 
     subject: str
@@ -38,6 +39,11 @@ class Message(NamedTuple):
     made_at: float = 0.0
     news_age_s: float | None = None
     is_reassertion: bool = False
+    is_withdrawn: Callable[[], bool] = bool
+
+    def is_pointless(self, now: float) -> bool:
+        """It is stale, or its subject is not its market's any more."""
+        return now > self.expires_at or self.is_withdrawn()
 
 
 class Sent(NamedTuple):

@@ -13,7 +13,9 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from drift_publisher.epoch import Term
-from drift_publisher.projection import Content, Origin
+from drift_publisher.market_names import MarketKey
+from drift_publisher.projection import Origin
+from drift_publisher.standing import Stored
 from drift_schemas import KINDS, SEQUENCE_HEADER, SUBJECT_HEADER, MessageError, Topology, decode_fields
 
 __all__ = ["last_contents"]
@@ -30,7 +32,7 @@ class _Incomplete(RuntimeError):
 
 async def last_contents(
     nats: Client, topology: Topology, term: Term, *, program: str, cluster: str
-) -> Mapping[str, Content]:
+) -> Mapping[str, Stored]:
     """The last content of every subject, by its ingress subject, as far as it is of this program and cluster.
 
     Read after the term's fence stands, so that nothing of a former leader can follow. Message ids alone would not do:
@@ -48,10 +50,13 @@ async def last_contents(
         )
         return {}
     return {
-        f"in.{subject}": {name: value for name, value in fields.items() if name not in _ORIGIN}
+        f"in.{subject}": Stored(
+            MarketKey(fields["market_type"], fields["market_index"]),
+            {name: value for name, value in fields.items() if name not in _ORIGIN},
+        )
         for of_kind in found
         for subject, fields in of_kind.items()
-        if (fields.get("program"), fields.get("cluster")) == (program, cluster)
+        if (fields.get("program"), fields.get("cluster")) == (program, cluster) and fields.keys() >= _ORIGIN
     }
 
 

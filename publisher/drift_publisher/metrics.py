@@ -18,7 +18,7 @@ __all__ = ["PublisherCollector"]
 
 _STATES: Final = ("connecting", "live", "polling", "stalled", "stopped")
 _BUS_OUTCOMES: Final = ("stored", "duplicate", "retried", "superseded", "stale", "refused")
-_REASONS: Final = ("starting", "not leading", "NATS down", "source down")
+_REASONS: Final = ("starting", "not leading", "NATS down", "source down", "name clash")
 _MARKET_REASONS: Final = ("oracle stale", "account stale", "not stored")
 _STAGES: Final = {
     "notification_to_publish": "From a notification's arrival to the sending of the event that it brought.",
@@ -134,10 +134,10 @@ def _source(chain: Chain) -> Iterator[Metric]:
 
 def _oracle_ages(chain: Chain) -> Metric:
     ages = GaugeMetricFamily("drift_oracle_age_slots", "Slots since the oracle's price was posted.", labels=["market"])
-    for market in chain.store.markets():
+    for key, market in chain.store.items():
         oracle = chain.store.oracle(market)
         if oracle is not None and oracle.slot:
-            ages.add_metric([market.name], max(0, chain.status.slot - oracle.slot))
+            ages.add_metric([chain.store.names[key]], max(0, chain.status.slot - oracle.slot))
     return ages
 
 

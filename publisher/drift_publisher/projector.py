@@ -10,6 +10,7 @@ from typing import Final
 
 from drift_publisher.accounts import Market, PerpMarket, SpotMarket
 from drift_publisher.journal import Journal
+from drift_publisher.market_names import MarketKey
 from drift_publisher.outbox import Outbox
 from drift_publisher.projection import (
     Content,
@@ -21,8 +22,8 @@ from drift_publisher.projection import (
     spot_content,
     spot_price_content,
 )
-from drift_publisher.standing import Standing
-from drift_publisher.store import AccountStore, MarketKey, Touched
+from drift_publisher.standing import Standing, Stored
+from drift_publisher.store import AccountStore, Touched
 from drift_schemas import SCHEMA_VERSION, InvalidMarketName, Kind, Topology
 
 __all__ = ["Projector", "kinds_of"]
@@ -42,7 +43,7 @@ class Projector:
         topology: Names of subjects.
         cluster: As events say it.
         epoch: This publisher's epoch.
-        stored: Ingress subject → the content that the stream holds already.
+        stored: Ingress subject → what the stream holds there already.
         chain_slot: The chain's newest slot as the source knows it.
         clock, wall_ns: Monotonic seconds; Unix nanoseconds.
     """
@@ -55,7 +56,7 @@ class Projector:
         *,
         cluster: str,
         epoch: int,
-        stored: Mapping[str, Content] = MappingProxyType({}),
+        stored: Mapping[str, Stored] = MappingProxyType({}),
         chain_slot: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
         wall_ns: Callable[[], int] = time.time_ns,
@@ -65,7 +66,7 @@ class Projector:
         self._topology = topology
         self.cluster = cluster
         self.epoch = epoch
-        self._stored = stored
+        self._stored = dict(stored)
         self._chain_slot = chain_slot
         self._clock = clock
         self._wall_ns = wall_ns
@@ -74,7 +75,9 @@ class Projector:
         self._unnameable: set[str] = set()
 
     def publish(self, touched: Touched) -> None:
-        """Publishes what an update changed."""
+        """Publishes what an update changed; what waits to be sent under a name that moved is not sent any more."""
+        for key in touched.markets:
+            self._withdraw_renamed(key)
         for key in touched.markets:
             self._publish(key, kinds_of(key), is_news=True)
         for key in touched.by_oracle:
@@ -100,25 +103,28 @@ class Projector:
 
     def _publish(self, key: MarketKey, kinds: Iterable[Kind], *, reassert: bool = False, is_news: bool = False) -> None:
         market = self._store.market(key)
-        if market is None or market.name in self._unnameable or not self._store.oracle_was_read(market):
+        if market is None or not self._store.oracle_was_read(market):
+            return
+        name = self._store.names[key]
+        if name in self._unnameable:
             return
         try:
-            origin, now = self._origin(market, key), self._clock()
+            origin, now = self._origin(market, key, name), self._clock()
             for kind, content in self._project(key, kinds, origin):
-                standing = self._standing_of(kind, key, market.name)
+                standing = self._standing_of(kind, key, name)
                 message = standing.next_message(origin, content, now, reassert=reassert, is_news=is_news)
                 if message is not None:
                     self._bus.submit(message)
         except InvalidMarketName as refused:
-            self._unnameable.add(market.name)
+            self._unnameable.add(name)
             self._store.refused["market name"] += 1
             fields = {"market": f"{key.type} {key.market_index}"}
             _log.warning("%s market %d is not published: %s", key.type, key.market_index, refused, extra=fields)
         except (ArithmeticError, LookupError, ValueError):
             self._store.refused["projection"] += 1
             if self._store.refused["projection"] == 1:
-                where = {"market": market.name, "epoch": self.epoch}
-                _log.exception("%s cannot be projected; the other markets go on", market.name, extra=where)
+                where = {"market": name, "epoch": self.epoch}
+                _log.exception("%s cannot be projected; the other markets go on", name, extra=where)
 
     def _project(self, key: MarketKey, kinds: Iterable[Kind], origin: Origin) -> Iterator[tuple[Kind, Content]]:
         slot = max(self._chain_slot(), origin["slot"])
@@ -149,7 +155,7 @@ class Projector:
             else:
                 yield kind, spot_content(market, rules)
 
-    def _origin(self, market: Market, key: MarketKey) -> Origin:
+    def _origin(self, market: Market, key: MarketKey, name: str) -> Origin:
         own, oracle = self._store.version(market.pubkey), self._store.version(market.oracle)
         return {
             "schema_version": SCHEMA_VERSION,
@@ -158,7 +164,7 @@ class Projector:
             "epoch": self.epoch,
             "slot": max(own.slot if own else 0, oracle.slot if oracle else 0),
             "published_at_ns": self._wall_ns(),
-            "market": market.name,
+            "market": name,
             "market_type": key.type,
             "market_index": key.market_index,
             "observed_at_ns": max(own.received_ns if own else 0, oracle.received_ns if oracle else 0),
@@ -168,9 +174,20 @@ class Projector:
         standing = self._standings.get((kind, key))
         if standing is None or standing.market != market:
             subject = self._topology.subjects.ingress(kind, market)
-            standing = Standing(kind, market, subject, self._stored.get(subject))
-            self._standings[kind, key] = standing
+            # What the stream held at the start of the term counts once, and for the market that it is of.
+            stored = self._stored.pop(subject, None)
+            content = stored.content if stored is not None and stored.market == key else None
+            standing = self._standings[kind, key] = Standing(kind, market, subject, content)
         return standing
+
+    def _withdraw_renamed(self, key: MarketKey) -> None:
+        """Another market may have the name now, or nobody: nothing of this one may follow under it."""
+        name = self._store.names.get(key)
+        for kind in kinds_of(key):
+            standing = self._standings.get((kind, key))
+            if standing is not None and standing.market != name:
+                standing.withdraw()
+                del self._standings[kind, key]
 
 
 def kinds_of(key: MarketKey) -> tuple[Kind, ...]:

@@ -55,7 +55,7 @@ class PublisherSettings(NatsSettings, BaseSettings):
     nats_url: SecretStr = SecretStr("nats://127.0.0.1:4222")
     """NATS server or servers, separated by commas."""
     markets: Annotated[tuple[str, ...], NoDecode] = ()
-    """Names of the markets to publish, perp and spot; empty publishes all."""
+    """Markets to publish, by name (``SOL-PERP``) or index (``perp:81``, ``spot:3``); empty publishes all."""
     cluster: str | None = None
     """What events say in ``cluster``; by default the node's genesis hash decides."""
     subject_prefix: str = "drift"

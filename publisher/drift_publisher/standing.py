@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from typing import NamedTuple
 
 import msgpack
 
 from drift_publisher.lanes import Message
+from drift_publisher.market_names import MarketKey
 from drift_publisher.projection import Content, Origin
 from drift_schemas import (
     CONTENT_TYPE,
@@ -21,7 +23,14 @@ from drift_schemas import (
     schema_of,
 )
 
-__all__ = ["Standing"]
+__all__ = ["Standing", "Stored"]
+
+
+class Stored(NamedTuple):
+    """What stands on a subject in the stream: a market's content."""
+
+    market: MarketKey
+    content: Content
 
 
 class Standing:
@@ -35,8 +44,8 @@ class Standing:
     """
 
     __slots__ = (
-        "_confirmed_at", "_content", "_headers", "_identity_slot", "_is_stored", "_kind", "_seen", "_subject", "_ttl_s",
-        "market",
+        "_confirmed_at", "_content", "_headers", "_identity_slot", "_is_stored", "_is_withdrawn", "_kind", "_seen",
+        "_subject", "_ttl_s", "market",
     )  # fmt: skip
 
     def __init__(self, kind: Kind, market: str, subject: str, stored: Content | None = None) -> None:
@@ -47,6 +56,7 @@ class Standing:
         self._headers = {"Content-Type": CONTENT_TYPE, SCHEMA_HEADER: schema_of(kind)}
         self._content = stored
         self._is_stored = stored is not None
+        self._is_withdrawn = False
         self._confirmed_at = 0.0
         self._identity_slot = -1
         self._seen: dict[str, int] = {}
@@ -54,6 +64,10 @@ class Standing:
     def is_due(self, now: float) -> bool:
         """It has not been confirmed for a third of its TTL."""
         return now - self._confirmed_at >= reassert_every_s(self._kind)
+
+    def withdraw(self) -> None:
+        """The subject is not this market's any more: what has not been sent yet must not be."""
+        self._is_withdrawn = True
 
     def next_message(
         self, origin: Origin, content: Content, now: float, *, reassert: bool, is_news: bool = False
@@ -88,7 +102,10 @@ class Standing:
         news_age_s = max(0, origin["published_at_ns"] - origin["observed_at_ns"]) / 1e9 if is_news else None
         payload = encode_fields({**origin, **content})
         is_reassertion = REASSERTION_HEADER in headers
-        return Message(self._subject, payload, headers, now + self._ttl_s, stored, now, news_age_s, is_reassertion)
+        return Message(
+            *(self._subject, payload, headers, now + self._ttl_s, stored, now, news_age_s, is_reassertion),
+            is_withdrawn=lambda: self._is_withdrawn,
+        )
 
     def _identity(self, origin: Origin, content: Content, *, is_new: bool) -> str:
         """Program, kind, market, slot and content, the same in every process.

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from drift_publisher.accounts import Market, OraclePrice, PerpMarket, SpotMarket, State
 from drift_publisher.errors import AccountRefused
+from drift_publisher.market_names import MarketKey, MarketNames
 from drift_publisher.oracles import QUOTE_ASSET_PRICE, read_oracle
 from drift_publisher.profile import AnyProfile
 from drift_publisher.profiles import owner_name
+from drift_publisher.selection import Selection
 from drift_publisher.source import AccountUpdate
 
 __all__ = ["AccountStore", "MarketKey", "Touched", "Versioned"]
 
 _log = logging.getLogger(__name__)
-
-
-class MarketKey(NamedTuple):
-    """A market's identity: ``perp`` or ``spot``, and its index."""
-
-    type: str
-    market_index: int
 
 
 class Versioned(NamedTuple):
@@ -40,16 +35,18 @@ class Touched(NamedTuple):
     """What an update means for the markets; nothing, where only fields changed that we do not read.
 
     Attributes:
-        markets: Their own account changed.
+        markets: Their own account changed, or their name on the bus, or they are not held any more.
         by_oracle: Their oracle's account changed.
         new_oracles: Oracles that a market now names and that nobody follows yet.
         unused_oracles: Oracles that no market names any more.
+        is_listing: Another market is held than before.
     """
 
     markets: tuple[MarketKey, ...] = ()
     by_oracle: tuple[MarketKey, ...] = ()
     new_oracles: tuple[str, ...] = ()
     unused_oracles: tuple[str, ...] = ()
+    is_listing: bool = False
 
 
 _NOTHING = Touched()
@@ -61,26 +58,27 @@ class AccountStore:
 
     Args:
         profile: The program whose accounts these are.
-        only: Market names to hold; ``None`` holds all.
+        selection: The markets to hold.
 
     Attributes:
         refused: Refusals by reason.
-        seen_names: Names of all markets that were reported, held or not.
+        names: The markets' names on the bus.
+        seen: On-chain names of all markets that were reported, held or not.
     """
 
-    def __init__(self, profile: AnyProfile, *, only: Callable[[str], bool] | None = None) -> None:
+    def __init__(self, profile: AnyProfile, *, selection: Selection | None = None) -> None:
         self.profile = profile
         self.refused: Counter[str] = Counter()
         self.perp_markets: dict[int, PerpMarket] = {}
         self.spot_markets: dict[int, SpotMarket] = {}
         self.state: State | None = None
-        self.seen_names: set[str] = set()
-        self._only = only
+        self.names = MarketNames()
+        self.seen: dict[MarketKey, str] = {}
+        self._selection = selection or Selection()
         self._versions: dict[str, Versioned] = {}
         self._prices: defaultdict[str, dict[str, OraclePrice | None]] = defaultdict(dict)
         self._users: defaultdict[str, set[MarketKey]] = defaultdict(set)
         self._reported: set[tuple[str, str]] = set()
-        self._names: dict[str, MarketKey] = {}
         self._doubtful: dict[str, int] = {}
 
     def apply(self, update: AccountUpdate) -> Touched:
@@ -165,14 +163,12 @@ class AccountStore:
         return tuple(market.pubkey for market in self.markets())
 
     def market_names(self) -> tuple[str, ...]:
-        """Names of all markets held, perp markets first, by index."""
-        perps = (self.perp_markets[index].name for index in sorted(self.perp_markets))
-        spots = (self.spot_markets[index].name for index in sorted(self.spot_markets))
-        return (*perps, *spots)
+        """Names on the bus of all markets held, perp markets first, by index."""
+        return tuple(self.names[key] for key in sorted(self.market_keys()))
 
     def stale_oracles(self) -> Iterable[str]:
-        """Names of the markets whose oracle cannot be read."""
-        return (market.name for market in self.markets() if self.oracle(market) is None)
+        """Names on the bus of the markets whose oracle cannot be read."""
+        return (self.names[key] for key, market in self.items() if self.oracle(market) is None)
 
     def _apply_program_account(self, update: AccountUpdate, data: bytes) -> Touched:
         profile = self.profile
@@ -203,28 +199,40 @@ class AccountStore:
             )
 
     def _apply_market(self, update: AccountUpdate, key: MarketKey, market: Market) -> Touched:
-        self.seen_names.add(market.name)
-        if self._only is not None and not self._only(market.name):
-            return _NOTHING
-        holder = self._names.setdefault(market.name, key)
-        if holder != key:
-            raise AccountRefused(
-                "name", f"{market.name!r} is already the name of {holder.type} market {holder.market_index}"
-            )
+        self.seen[key] = market.name
+        if not self._selection.wants(key, market.name):
+            return self._let_go(key)
         before = self.market(key)
         self._versions[update.address] = _versioned(update)
         if before == market:
             return _NOTHING
-        if before is not None and before.name != market.name:
-            self._names.pop(before.name, None)
         self._held(key)[key.market_index] = market
+        moved = self._claim_name(key, market)
         unused = self._leave_oracle(key, before, market)
-        return Touched(markets=(key,), new_oracles=self._follow_oracle(key, market), unused_oracles=unused)
+        new = self._follow_oracle(key, market)
+        return Touched((key, *moved), new_oracles=new, unused_oracles=unused, is_listing=before is None)
 
-    def _leave_oracle(self, key: MarketKey, before: Market | None, market: Market) -> tuple[str, ...]:
+    def _claim_name(self, key: MarketKey, market: Market) -> tuple[MarketKey, ...]:
+        """Claims the market's name; returns the others whose name on the bus that changes."""
+        before = self.names.clashes.get(market.name, ())
+        moved = self.names.claim(key, market.name, market.status)
+        if refused := set(self.names.clashes.get(market.name, ())) - set(before):
+            self.refused["name"] += len(refused)
+        return moved
+
+    def _let_go(self, key: MarketKey) -> Touched:
+        """Forgets a market that was renamed to what nobody wants."""
+        market = self._held(key).pop(key.market_index, None)
+        if market is None:
+            return _NOTHING
+        self._versions.pop(market.pubkey, None)
+        moved = self.names.drop(key)
+        return Touched((key, *moved), unused_oracles=self._leave_oracle(key, market, None), is_listing=True)
+
+    def _leave_oracle(self, key: MarketKey, before: Market | None, market: Market | None) -> tuple[str, ...]:
         if before is None or before.oracle_source == _NO_ACCOUNT:
             return ()
-        if market.oracle == before.oracle and market.oracle_source != _NO_ACCOUNT:
+        if market is not None and market.oracle == before.oracle and market.oracle_source != _NO_ACCOUNT:
             return ()
         self._users[before.oracle].discard(key)
         if self._users[before.oracle]:
@@ -274,8 +282,8 @@ class AccountStore:
     def _market_names(self, address: str) -> str:
         """The markets whose account or oracle it is."""
         if users := self._users.get(address):
-            return ", ".join(market.name for key in sorted(users) if (market := self.market(key)))
-        return ", ".join(market.name for market in self.markets() if market.pubkey == address)
+            return ", ".join(name for key in sorted(users) if (name := self.names.get(key)))
+        return ", ".join(self.names[key] for key, market in self.items() if market.pubkey == address)
 
 
 def _versioned(update: AccountUpdate) -> Versioned:

@@ -47,7 +47,13 @@ from drift_schemas.headers import (
     TIME_STAMP_HEADER,
     TTL_HEADER,
 )
-from drift_schemas.names import InvalidMarketName, market_from_token, market_token
+from drift_schemas.names import (
+    InvalidMarketName,
+    indexed_name,
+    market_from_token,
+    market_token,
+    parse_indexed_name,
+)
 from drift_schemas.rates import (
     HOURS_PER_YEAR,
     MAX_FUNDING_PERIOD_S,
@@ -141,10 +147,12 @@ __all__ = [
     "expected_funding_usd",
     "has_settlements",
     "hourly_rate",
+    "indexed_name",
     "market_from_token",
     "market_token",
     "open_interest",
     "open_interest_usd",
+    "parse_indexed_name",
     "rate_8h_percent",
     "reassert_every_s",
     "refreshed",

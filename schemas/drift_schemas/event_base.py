@@ -109,7 +109,8 @@ class MarketDataEvent(Event):
     kind: ClassVar[Kind]
 
     market: str
-    """The market's on-chain name, right-trimmed: ``SOL-PERP``."""
+    """The market's on-chain name, right-trimmed: ``SOL-PERP``; with its index, ``SOL-PERP_p81``, where the name is
+    another market's (this one has ended, or several live ones claim it)."""
     market_type: Literal["perp", "spot"]
     """Which table ``market_index`` counts in."""
     market_index: int

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, Literal
 
-__all__ = ["InvalidMarketName", "market_from_token", "market_token"]
+__all__ = ["InvalidMarketName", "indexed_name", "market_from_token", "market_token", "parse_indexed_name"]
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PLAIN: Final = re.compile(rb"[A-Za-z0-9_-]")
 _ESCAPED: Final = re.compile(r"_x([0-9A-F]{2})")
+_INDEXED: Final = re.compile(r"_([ps])(0|[1-9][0-9]{0,4})$")
 
 
 class InvalidMarketName(ValueError):
@@ -63,3 +64,28 @@ def market_from_token(token: str) -> str:
     if market_token(name) != token:
         raise InvalidMarketName(token, "it is not in its canonical form")
     return name
+
+
+def indexed_name(name: str, market_type: Literal["perp", "spot"], market_index: int) -> str:
+    """The name on the bus of a market that cannot have its own, because another has it or several claim it.
+
+    >>> indexed_name("SOL-PERP", "perp", 81), indexed_name("SOL", "spot", 3)
+    ('SOL-PERP_p81', 'SOL_s3')
+
+    No other market ever has it: it ends in the market's own type and index, and a market that is called like that on
+    the chain gets its own ending behind it. Where both do not fit a subject token, the ending alone is the name.
+    """
+    ending = f"_{market_type[0]}{market_index}"
+    try:
+        market_token(name + ending)
+    except InvalidMarketName:
+        return ending
+    return name + ending
+
+
+def parse_indexed_name(name: str) -> tuple[Literal["perp", "spot"], int] | None:
+    """Type and index of a market in a name of :func:`indexed_name`; ``None`` for any other name."""
+    found = _INDEXED.search(name)
+    if found is None:
+        return None
+    return ("perp" if found[1] == "p" else "spot"), int(found[2])

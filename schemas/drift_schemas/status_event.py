@@ -59,6 +59,8 @@ class StatusEvent(Event):
     """Names of all markets that this publisher serves, perp then spot."""
     stale_markets: tuple[str, ...]
     """Those of them whose price is absent or invalid."""
+    refused_names: tuple[str, ...] = ()
+    """On-chain names that several live markets have: none of them has it on the bus, each goes by its index."""
     events_published_total: int
     """Events acknowledged by the stream since the start."""
     events_dropped_total: int

@@ -171,7 +171,9 @@ class _Examiner:
 
     async def program(self) -> Finding:
         from drift_publisher import SettingsError
+        from drift_publisher.market_names import explain_clash
         from drift_publisher.program_choice import choose_program
+        from drift_publisher.selection import Selection
         from drift_publisher.store import AccountStore
 
         try:
@@ -194,15 +196,16 @@ class _Examiner:
             store.apply(update)
         for update in await self._rpc.accounts(store.oracles()):
             store.apply(update)
-        stale = [market.name for market in store.markets() if store.oracle(market) is None]
+        stale = list(store.stale_oracles())
         counted = f"{len(store.perp_markets)} perp and {len(store.spot_markets)} spot markets"
         unread = len(markets) - len(store.market_keys())
         if unread or not markets:
             what = f"{counted} can be read, {unread} cannot ({_counts(store.refused) or 'there is none'})"
             return failed("", what, "the layout has changed: update drift-bus; the others are published")
-        unknown = sorted(set(self._settings.markets) - store.seen_names)
-        if unknown:
-            return failed("", f"there is no {', '.join(unknown)}", "correct DRIFT_BUS_MARKETS")
+        if unknown := Selection(self._settings.markets).missing(store.seen.items()):
+            return failed("", unknown, "correct DRIFT_BUS_MARKETS")
+        if clashes := [explain_clash(name, clash) for name, clash in store.names.clashes.items()]:
+            return warning("", f"{counted} can be read; {'; '.join(clashes)}", "follow them by these names")
         if stale:
             what = f"{counted} can be read; no price for {', '.join(stale[:8])}{' …' if len(stale) > 8 else ''}"
             return warning("", what, "their oracle accounts are missing or refused: engines see oracle_price None")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import TypeVar
 
 from drift_schemas import FundingEvent, Kind, MarketDataEvent, MarketEvent, PriceEvent, has_settlements
@@ -39,16 +39,12 @@ class Reader:
         feed: The open feed.
         cluster: The cluster that was asked for.
         ttl_s: Oldest entry to use, in seconds by kind.
-        places: Names by index as far as they are known; filled here, and kept by who makes readers.
     """
 
-    def __init__(
-        self, feed: Reads, cluster: str, ttl_s: Mapping[Kind, float], places: MutableMapping[int, str]
-    ) -> None:
+    def __init__(self, feed: Reads, cluster: str, ttl_s: Mapping[Kind, float]) -> None:
         self._feed = feed
         self._cluster = cluster
         self._ttl_s = ttl_s
-        self._places = places
 
     def funding_rate(self, market: object) -> FundingRate | None:
         """Last settled funding and the mark price."""
@@ -137,12 +133,10 @@ class Reader:
         return None
 
     def _name_at(self, index: object) -> str | None:
-        known = self._places.get(index) if isinstance(index, int) else None
-        event = None if known is None else self._feed.funding(known)
-        if event is None or event.market_index != index:
-            events = [event for name in self._names() if (event := self._feed.funding(name))]
-            self._places.update((event.market_index, event.market) for event in events)
-            event = next((event for event in events if event.market_index == index), None)
+        """The market's name now: for a while after it changed, the value under the old one is still fresh."""
+        events = (event for name in self._names() if (event := self._feed.funding(name)))
+        of_index = [event for event in events if event.market_index == index]
+        event = max(of_index, key=lambda event: event.published_at_ns, default=None)
         if event is None:
             NOTES.say("unknown", str(index), text=f"no perp market with index {index!r} is on the bus now")
             return None

@@ -64,7 +64,6 @@ class Session:
         self._pool = FeedPool(lambda _: _patiently(open_feed, self._settings))
         self._leases: dict[asyncio.AbstractEventLoop, SharedFeed[DriftFeed]] = {}
         self._feeds: dict[asyncio.AbstractEventLoop, DriftFeed] = {}
-        self._places: dict[int, str] = {}
         self._failed = False
 
     @property
@@ -110,7 +109,7 @@ class Session:
             return None
         loop = _running_loop()
         feed = feeds[loop] if loop in feeds else next(iter(feeds.values()))
-        return Reader(feed, self.cluster, self._settings.ttl_s, self._places)
+        return Reader(feed, self.cluster, self._settings.ttl_s)
 
     async def reconnect(self) -> bool:
         """Closes the feed and opens it again; one that is reconnecting already is waited for instead."""

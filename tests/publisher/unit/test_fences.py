@@ -75,6 +75,33 @@ async def test_no_more_messages_are_on_their_way_than_there_are_fences(nats_serv
         assert max(at_once) <= len(TWO)
 
 
+async def test_what_waits_is_not_sent_once_its_subject_is_another_markets(
+    nats_server: LocalNatsServer,
+) -> None:
+    topology, moved = Topology(), False
+    async with connect_nats([nats_server.url], name="test", timeout_s=60, reconnected=asyncio.Event()) as client:
+        await ensure_topology(client, topology)
+        bus = Bus(client)
+        stored: list[str] = []
+        running = asyncio.create_task(bus.run(), name="bus")
+        try:
+            with bus.held():
+                for market in ("DEAD-PERP", "LIVE-PERP"):
+                    bus.submit(
+                        Message(
+                            *(f"in.drift.price.{market}", b"x", {MSG_ID_HEADER: market}, time.monotonic() + 60),
+                            on_stored=lambda market=market: stored.append(market),  # type: ignore[misc]
+                            is_withdrawn=lambda market=market: moved and market == "DEAD-PERP",  # type: ignore[misc]
+                        )
+                    )
+                moved = True
+            assert await bus.drained(45)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        assert (stored, dict(bus.counts)) == (["LIVE-PERP"], {"stored": 1, "stale": 1})
+
+
 class Recorder:
     """Stands where the NATS client does, and notes what is asked of it."""
 

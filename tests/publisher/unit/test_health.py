@@ -138,6 +138,19 @@ async def test_what_the_stream_has_not_confirmed_within_the_ttl(health: Health) 
     assert (fault.reason, fault.detail) == ("not stored", "the stream has not confirmed price for 11 s")
 
 
+async def test_two_live_markets_of_one_name(health: Health, chain: Chain, own: ProgramAccounts) -> None:
+    """However many stale markets are allowed: nobody can say which is meant."""
+    health._most_stale_markets = 100
+    tell(chain, own.perp_at(82), own.perp(82, "SOL-PERP"))
+    readiness = health.readiness()
+    assert not readiness.ready
+    [fault] = readiness.reasons
+    assert fault.reason == "name clash"
+    assert "perp market 0 and perp market 82 are live and both named SOL-PERP" in fault.detail
+    tell(chain, own.perp_at(0), own.perp(0, "SOL-PERP", status="Delisted"), slot=101)
+    assert health.readiness().reasons == ()
+
+
 async def test_some_stale_markets_may_be_allowed(health: Health) -> None:
     entries_of(health)["price", "SOL-PERP"].stored_at -= 11
     assert not health.readiness().ready

@@ -8,7 +8,9 @@ import pytest
 
 from drift_publisher.bus import Bus
 from drift_publisher.lanes import Message
+from drift_publisher.projection import Origin
 from drift_publisher.projector import Projector
+from drift_publisher.standing import Stored
 from drift_publisher.store import AccountStore, MarketKey, Touched
 from drift_schemas import REASSERTION_HEADER, MarketDataEvent, PriceEvent, Topology, decode_event
 
@@ -18,6 +20,7 @@ from .program_accounts import ProgramAccounts
 ORACLE, SPOT_ORACLE = pubkey(7), pubkey(9)
 SOL_PERP, SOL = MarketKey("perp", 0), MarketKey("spot", 1)
 SECOND = 10**9
+_ORIGIN = frozenset(Origin.__annotations__)
 
 
 class _Outbox:
@@ -144,6 +147,52 @@ def test_a_market_that_is_renamed_goes_on_under_its_new_name(scene: _Scene, own:
         f"in.drift.{kind}.WSOL-PERP" for kind in ("price", "funding", "market")
     ]
     assert {event(message).market for message in messages} == {"WSOL-PERP"}
+
+
+def test_a_dead_market_gives_its_name_to_the_live_one_and_goes_on_under_its_index(
+    scene: _Scene, own: ProgramAccounts
+) -> None:
+    scene.monotonic = 3.4
+    scene.projector.reassert_due()
+    waiting = [message for message in scene.outbox.take() if message.subject.endswith("SOL-PERP")]
+    assert waiting
+    delisted = own.perp_at(0), own.perp(0, status="Delisted")
+    changed = scene.tell(*delisted)
+    assert not any(message.is_withdrawn() for message in (*waiting, *changed))
+
+    messages = scene.tell(own.perp_at(82), own.perp(82, "SOL-PERP"))
+    assert [(event(message).market, event(message).market_index) for message in messages] == [
+        *[("SOL-PERP", 82)] * 3,
+        *[("SOL-PERP_p0", 0)] * 3,
+    ]
+    assert all(message.is_withdrawn() for message in (*waiting, *changed))  # none of them may follow any more
+    assert not any(REASSERTION_HEADER in message.headers for message in messages)
+    assert {message.subject for message in messages if event(message).market_index == 82} == {
+        f"in.drift.{kind}.SOL-PERP" for kind in ("price", "funding", "market")
+    }
+
+
+def test_two_live_markets_leave_the_name_to_nobody(scene: _Scene, own: ProgramAccounts) -> None:
+    messages = scene.tell(own.perp_at(82), own.perp(82, "SOL-PERP"))
+    assert {event(message).market for message in messages} == {"SOL-PERP_p0", "SOL-PERP_p82"}
+    assert all(message.is_withdrawn() for message in scene.first if message.subject.endswith("SOL-PERP"))
+    scene.monotonic = 100.0
+    scene.projector.reassert_due()
+    assert not any(message.subject.endswith("SOL-PERP") for message in scene.outbox.take())  # the keys run out
+
+
+def test_what_a_former_leader_stored_of_another_market_under_the_name_confirms_nothing(own: ProgramAccounts) -> None:
+    scene = _Scene(own)
+    content = {name: value for name, value in event(scene.first[2]).model_dump().items() if name not in _ORIGIN}
+    subject = scene.first[2].subject
+    for holder, confirms in ((MarketKey("perp", 0), True), (MarketKey("perp", 81), False)):
+        projector = Projector(
+            scene.store, cast(Bus, scene.outbox), Topology(), cluster="simulated", epoch=4,
+            stored={subject: Stored(holder, content)}, chain_slot=lambda: 100, clock=lambda: 0.0,
+        )  # fmt: skip
+        projector.publish_all()
+        told = {message.subject for message in scene.outbox.take()}
+        assert (subject not in told) == confirms
 
 
 def test_a_market_without_a_name_is_refused_once_and_the_others_go_on(scene: _Scene, own: ProgramAccounts) -> None:

@@ -6,11 +6,13 @@ import logging
 from collections.abc import Callable
 
 import pytest
+from _pytest.logging import LogCaptureFixture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drift_publisher.accounts import OraclePrice
 from drift_publisher.oracles import QUOTE_ASSET_PRICE
+from drift_publisher.selection import Selection
 from drift_publisher.source import AccountUpdate
 from drift_publisher.store import AccountStore, MarketKey, Touched
 
@@ -36,7 +38,9 @@ def store(own: ProgramAccounts) -> AccountStore:
 
 
 def test_markets_are_held_by_type_and_index(store: AccountStore, own: ProgramAccounts) -> None:
-    assert store.apply(own.update(own.spot_at(0), own.spot(0, "USDC"))) == Touched(markets=(MarketKey("spot", 0),))
+    assert store.apply(own.update(own.spot_at(0), own.spot(0, "USDC"))) == Touched(
+        markets=(MarketKey("spot", 0),), is_listing=True
+    )
     assert store.perp_markets[0].name == "SOL-PERP"
     assert store.spot_markets[0].name == "USDC"
     assert store.market(SOL) == store.perp_markets[0]
@@ -293,7 +297,6 @@ REFUSALS: dict[str, tuple[str, Odd]] = {
     "another index": ("identity", lambda own: own.update(own.perp_at(0), own.perp(0, market_index=1), 101)),
     "another address within": ("identity", lambda own: own.update(own.perp_at(0), own.perp(0, pubkey=pubkey(5)), 101)),
     "a spot market's bytes": ("identity", lambda own: own.update(own.perp_at(0), own.spot(0, "USDC"), 101)),
-    "another market's name": ("name", lambda own: own.update(own.perp_at(0), own.perp(0, "BTC-PERP"), 101)),
 }
 
 
@@ -369,13 +372,30 @@ def test_no_bytes_make_it_raise(own: ProgramAccounts, data: bytes | None, whose:
 # --- names ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_name_belongs_to_the_market_that_had_it_first(own: ProgramAccounts) -> None:
+def test_the_live_market_has_the_name_and_the_dead_one_goes_by_its_index(own: ProgramAccounts) -> None:
     store = AccountStore(own.profile)
-    store.apply(own.update(own.perp_at(0), own.perp(0, "SOL-PERP")))
-    assert store.apply(own.update(own.perp_at(9), own.perp(9, "SOL-PERP"))) == NOTHING
-    assert list(store.perp_markets) == [0]
-    assert store.refused == {"name": 1}
-    assert store.apply(own.update(own.spot_at(9), own.spot(9, "SOL-PERP"))) == NOTHING  # not even under another type
+    store.apply(own.update(own.perp_at(81), own.perp(81, "SOL-PERP", status="Delisted")))
+    assert store.market_names() == ("SOL-PERP",)  # nobody else wants it
+    touched = store.apply(own.update(own.perp_at(82), own.perp(82, "SOL-PERP")))
+    assert touched.markets == (MarketKey("perp", 82), MarketKey("perp", 81))  # its name on the bus is another now
+    assert store.market_names() == ("SOL-PERP_p81", "SOL-PERP")
+    assert store.refused.total() == 0
+
+
+def test_two_live_markets_of_one_name_are_both_refused_it(own: ProgramAccounts, caplog: LogCaptureFixture) -> None:
+    store = AccountStore(own.profile)
+    store.apply(own.update(own.perp_at(81), own.perp(81, "SOL-PERP")))
+    store.apply(own.update(own.perp_at(82), own.perp(82, "SOL-PERP")))
+    assert store.market_names() == ("SOL-PERP_p81", "SOL-PERP_p82")
+    assert store.refused == {"name": 2}
+    assert "perp market 81 and perp market 82 are live and both named SOL-PERP" in caplog.text
+    store.apply(own.update(own.spot_at(9), own.spot(9, "SOL-PERP")))  # of another type: the price subject is one
+    assert store.refused == {"name": 3}
+    assert store.market_names() == ("SOL-PERP_p81", "SOL-PERP_p82", "SOL-PERP_s9")
+    for index in (81, 82):
+        store.apply(own.update(own.perp_at(index), own.perp(index, "SOL-PERP", status="Delisted"), 101))
+    assert store.market_names() == ("SOL-PERP_p81", "SOL-PERP_p82", "SOL-PERP")
+    assert store.names.clashes == {}
 
 
 def test_a_renamed_market_gives_its_old_name_free(store: AccountStore, own: ProgramAccounts) -> None:
@@ -385,12 +405,29 @@ def test_a_renamed_market_gives_its_old_name_free(store: AccountStore, own: Prog
 
 
 def test_only_the_markets_that_are_wanted_are_held(own: ProgramAccounts) -> None:
-    store = AccountStore(own.profile, only=lambda name: name == "SOL-PERP")
+    store = AccountStore(own.profile, selection=Selection(["SOL-PERP"]))
     assert store.apply(own.update(own.perp_at(1), own.perp(1, "BTC-PERP", oracle=pubkey(8)))) == NOTHING
-    assert store.apply(own.update(own.perp_at(0), own.perp(0, "SOL-PERP"))).new_oracles == (ORACLE,)
+    taken = store.apply(own.update(own.perp_at(0), own.perp(0, "SOL-PERP")))
+    assert (taken.new_oracles, taken.is_listing) == ((ORACLE,), True)
     assert store.market_names() == ("SOL-PERP",)
-    assert store.seen_names == {"SOL-PERP", "BTC-PERP"}
+    assert set(store.seen.values()) == {"SOL-PERP", "BTC-PERP"}
     assert store.refused.total() == 0
+
+
+def test_a_market_that_is_renamed_to_what_nobody_wants_is_let_go(own: ProgramAccounts) -> None:
+    store = AccountStore(own.profile, selection=Selection(["SOL-PERP", "perp:1"]))
+    store.apply(own.update(own.perp_at(0), own.perp(0, "SOL-PERP")))
+    store.apply(own.update(own.perp_at(1), own.perp(1, "BTC-PERP", oracle=pubkey(8))))
+    assert store.market_names() == ("SOL-PERP", "BTC-PERP")
+    gone = store.apply(own.update(own.perp_at(0), own.perp(0, "SOL-OLD"), 101))
+    assert gone == Touched(markets=(SOL,), unused_oracles=(ORACLE,), is_listing=True)
+    store.apply(
+        own.update(own.perp_at(1), own.perp(1, "BTC-OLD", oracle=pubkey(8)), 101)
+    )  # by index, whatever its name
+    assert store.market_names() == ("BTC-OLD",)
+    assert store.market_addresses() == (own.perp_at(1),)
+    back = store.apply(own.update(own.perp_at(0), own.perp(0, "SOL-PERP"), 102))
+    assert (back.markets, back.is_listing) == ((SOL,), True)
 
 
 def test_time_has_no_part_in_it(own: ProgramAccounts) -> None:

@@ -26,7 +26,7 @@ from drift_subscribers.compat import (
     PerpMarketAccount,
 )
 from drift_subscribers.compat.accounts import OnlyPublished, Variant
-from tests.support.bus_writer import BusWriter, price_event
+from tests.support.bus_writer import BusWriter, funding_event, market_event, price_event
 from tests.support.publishing import running_publisher
 from tests.support.wait import wait_until
 
@@ -172,3 +172,36 @@ def test_oracle_fields_by_source(source: str, twap: object, enough: object) -> N
     assert getattr(data, "twap", "missing") == twap
     assert hasattr(data, "twap_confidence") == (twap != "missing")
     assert getattr(data, "has_sufficient_number_of_data_points", "missing") == enough
+
+
+async def test_a_market_is_found_by_its_index_whatever_its_name_is_now(bus: BusWriter, engine: LocalNatsServer) -> None:
+    """A dead market goes by its index once the live one has its name; then the two change places."""
+
+    async def tell(name: str, index: int) -> None:
+        common: dict[str, Any] = {"market_index": index}
+        await bus.change(funding_event(name, 1_000 + index, **common))
+        await bus.change(price_event(name, 150_000_000 + index, market_type="perp", **common))
+        await bus.change(market_event(name, symbol="SOL-PERP", **common))
+
+    def rates(client: FeedClient) -> list[int | None]:
+        accounts = [client.get_perp_market_account(index) for index in (81, 82)]
+        return [None if account is None else account.amm.last_funding_rate for account in accounts]
+
+    await tell("SOL-PERP_p81", 81)
+    await tell("SOL-PERP", 82)
+    client = await DriftClientManager.get_client()
+    assert client is not None
+    assert rates(client) == [1_081, 1_082]
+    account = client.get_perp_market_account(81)
+    assert account is not None
+    assert bytes(account.name).decode().rstrip() == "SOL-PERP"
+    await tell("SOL-PERP", 81)
+    await tell("SOL-PERP_p82", 82)
+
+    def prices_follow() -> bool:
+        of = [client.get_oracle_price_data_for_perp_market(index) for index in (81, 82)]
+        return [price.price for price in of if price is not None] == [150_000_081, 150_000_082]
+
+    await wait_until(prices_follow)
+    assert rates(client) == [1_081, 1_082]
+    await DriftClientManager.release_client()
