@@ -10,6 +10,7 @@ from solders.pubkey import Pubkey
 
 from drift_schemas.capture import CapturedAccount, CapturedSlot, CaptureRecord
 
+from .blocks import BlockTimes
 from .ledger import Account, Ledger
 from .programs import program_at
 from .transactions import TransactionLog
@@ -39,6 +40,7 @@ class CapturedChain:
     Attributes:
         ledger: Every account as last reported.
         transactions: None: a capture holds accounts.
+        blocks: When each slot was told.
         slot: While a record is told, its own slot; else the one that reads carry.
         told_slot: The newest slot told to subscribers.
     """
@@ -46,6 +48,7 @@ class CapturedChain:
     def __init__(self) -> None:
         self.ledger = Ledger()
         self.transactions = TransactionLog()
+        self.blocks = BlockTimes()
         self.slot = 0
         self.told_slot = 0
         self._newest_account = 0
@@ -68,6 +71,7 @@ class CapturedChain:
         self.slot = record.slot + shift
         if isinstance(record, CapturedSlot):
             self.told_slot = self.slot
+            self.blocks.note(self.slot, record.received_ns // 1_000_000_000)
             on_slot()
         elif not record.was_read or self._is_news(record):
             self._write(record)

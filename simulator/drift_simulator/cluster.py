@@ -10,6 +10,7 @@ from solders.pubkey import Pubkey
 from .addresses import synthetic_address
 from .administration import amend
 from .arithmetic import ONE_DAY
+from .blocks import BlockTimes
 from .config import SimulatorConfig, SimulatorError
 from .drift.users import DEMO_AUTHORITY
 from .feeds import Feed, Turns, move
@@ -52,6 +53,7 @@ class Cluster:
         self.program = program_named(config.program)
         self.ledger = Ledger()
         self.transactions = TransactionLog()
+        self.blocks = BlockTimes()
         self.perp_markets: list[PerpMarket] = []
         self.spot_markets: list[SpotMarket] = []
         self.oracles: dict[Pubkey, Oracle] = {}
@@ -59,6 +61,7 @@ class Cluster:
         self._feeds: dict[Pubkey | str, Feed] = {}
         self._turns = Turns()
         self.slot = int((config.clock() - _SLOTS_SINCE) / _SECONDS_PER_SLOT)
+        self.blocks.note(self.slot, self.now)
         self._state = self.program.idl.account("State").record()
         for spot in self.program.spot_listings(config.spot_markets):
             self._list_spot(spot)
@@ -115,6 +118,7 @@ class Cluster:
     def advance_slot(self, *, keepers: bool = True) -> list[FundingSettlement]:
         """Go one slot on and settle the funding that is due, unless the keepers who crank it are away."""
         self.slot += 1
+        self.blocks.note(self.slot, self.now)
         if not keepers:
             return []
         now = self.now
@@ -289,6 +293,10 @@ class Cluster:
         settlement = market.settle(self._read(market), now)
         if settlement is None or not self.ledger.touch(str(market.pubkey), self.slot):
             return None
+        made_at = self.blocks.at(self.slot)
+        if made_at is None:
+            made_at = now
+            self.blocks.note(self.slot, now)
         self.transactions.land(
             funding_transaction(
                 program=self.program.program_id,
@@ -298,7 +306,7 @@ class Cluster:
                 market_index=market.index,
                 event=funding_event(settlement, self.program.idl),
                 slot=self.slot,
-                block_time=now,
+                block_time=made_at,
             )
         )
         return settlement

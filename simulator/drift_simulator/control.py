@@ -10,7 +10,9 @@ from aiohttp import web
 from .faults import Fault, FaultKind
 from .node import Node
 
-__all__ = ["control_routes"]
+__all__ = ["CONTROL_PATHS", "control_routes"]
+
+CONTROL_PATHS = ("/counters", "/markets", "/faults")
 
 
 def _json(value: Any, status: int = 200) -> web.Response:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["RpcError", "invalid_params", "invalid_request", "method_not_found", "parse_error"]
+__all__ = [
+    "RpcError",
+    "invalid_param",
+    "invalid_params",
+    "invalid_request",
+    "method_not_found",
+    "parse_error",
+    "unsupported_version",
+]
 
 
 class RpcError(Exception):
@@ -35,9 +43,14 @@ def parse_error() -> RpcError:
     return RpcError(-32700, "Parse error")
 
 
-def invalid_request(message: str = "Invalid Request") -> RpcError:
+def invalid_request(message: str = "Invalid request") -> RpcError:
     """The body is JSON but no request, or asks for something a node refuses."""
     return RpcError(-32600, message)
+
+
+def unsupported_version() -> RpcError:
+    """The request names no version of JSON-RPC."""
+    return RpcError(-32600, "Unsupported JSON-RPC protocol version")
 
 
 def method_not_found() -> RpcError:
@@ -48,3 +61,8 @@ def method_not_found() -> RpcError:
 def invalid_params(detail: str) -> RpcError:
     """The parameters do not fit the method."""
     return RpcError(-32602, f"Invalid params: {detail}")
+
+
+def invalid_param(detail: str) -> RpcError:
+    """A parameter has the right type and no meaning."""
+    return RpcError(-32602, f"Invalid param: {detail}")

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import orjson
 
+from .blocks import ROOT_DEPTH, confirmation_of
 from .encoding import AccountForm, Filter, account_json, parse_filters, parse_form
-from .errors import RpcError, invalid_params, invalid_request, method_not_found, parse_error
+from .errors import RpcError, invalid_params, method_not_found
 from .faults import Fault, FaultKind
+from .history import signature_param
+from .jsonrpc import Call, answer, read_calls
 from .ledger import Account
 from .node import Node
-from .params import address_param, addresses_in, options_param
+from .params import address_param, addresses_in, commitment_in, options_param
 from .sockets import Socket
 from .transactions import ChainTransaction
 
 __all__ = ["PubSub", "Subscription"]
 
-_ROOT_DEPTH: Final = 32
 _ANY: Final = ""
 
 
@@ -30,6 +33,8 @@ class Subscription:
     Attributes:
         key: The address, program or signature it is about.
         is_deaf: The node has forgotten it, and has not said so.
+        commitment: For a signature, how settled its transaction is to be.
+        wants_received: For a signature, whether its arrival at the node is told as well.
     """
 
     number: int
@@ -39,6 +44,8 @@ class Subscription:
     form: AccountForm = field(default_factory=lambda: AccountForm("base64"))
     filters: list[Filter] = field(default_factory=list)
     is_deaf: bool = False
+    commitment: str = "finalized"
+    wants_received: bool = False
 
 
 _Group = dict[int, Subscription]
@@ -64,21 +71,20 @@ class PubSub:
 
     def handle(self, socket: Socket, text: str | bytes) -> None:
         """Answer one frame of a client."""
-        request_id = None
         try:
-            try:
-                request = orjson.loads(text)
-            except orjson.JSONDecodeError as error:
-                raise parse_error() from error
-            if not isinstance(request, dict) or not isinstance(request.get("method"), str):
-                raise invalid_request()
-            request_id = request.get("id")
-            result = self._dispatch(socket, request["method"], request.get("params") or [])
+            calls, is_batch = read_calls(text)
         except RpcError as error:
-            self._node.counters.rpc_errors[error.code] += 1
-            socket.send(orjson.dumps({"jsonrpc": "2.0", "error": error.body(), "id": request_id}))
+            self._count(error.code)
+            socket.send(orjson.dumps({"jsonrpc": "2.0", "error": error.body(), "id": None}))
             return
-        socket.confirm(orjson.dumps({"jsonrpc": "2.0", "result": result, "id": request_id}))
+        errors: list[int] = []
+        answers = [answer(call, partial(self._dispatch, socket), errors.append) for call in calls]
+        for code in errors:
+            self._count(code)
+        if is_batch and answers:
+            answers = [b"[" + b",".join(answers) + b"]"]
+        for frame in answers:
+            (socket.send if errors else socket.confirm)(frame)
 
     def forget(self, socket: Socket) -> None:
         """End all subscriptions of a socket."""
@@ -97,6 +103,9 @@ class PubSub:
 
     def publish_slot(self) -> None:
         """Tell the slot's subscribers about the current slot."""
+        for signature in list(self._by_kind["signature"]):
+            if (landed := self._node.cluster.transactions.find(signature)) is not None:
+                self._tell_signature(landed)
         subscribers = self._by_kind["slot"].get(_ANY)
         if not subscribers or self._node.is_stuck:
             return
@@ -105,11 +114,15 @@ class PubSub:
         if backwards is not None and backwards.pubkey is None:
             slot -= backwards.slots
         slot += self._node.slots_ahead()
-        result = b'{"parent":%d,"root":%d,"slot":%d}' % (slot - 1, slot - _ROOT_DEPTH, slot)
+        result = b'{"parent":%d,"root":%d,"slot":%d}' % (slot - 1, slot - ROOT_DEPTH, slot)
         for subscription in list(subscribers.values()):
             self._notify(subscription, b"slotNotification", result)
 
-    def _dispatch(self, socket: Socket, method: str, params: Any) -> int | bool:
+    def _count(self, code: int) -> None:
+        self._node.counters.rpc_errors[code] += 1
+
+    def _dispatch(self, socket: Socket, call: Call) -> int | bool:
+        method, params = call.method, call.params or []
         if not isinstance(params, list):
             raise invalid_params("invalid type: map, expected a sequence")
         fault = self._node.faults.take(FaultKind.JSONRPC_ERROR, methods=[method], pubkeys=addresses_in(params))
@@ -149,9 +162,10 @@ class PubSub:
         elif kind == "logs":
             subscription.key = _logs_key(params)
         elif kind == "signature":
-            if not params or not isinstance(params[0], str):
-                raise invalid_params("invalid type: expected a signature")
-            subscription.key = params[0]
+            options = options_param(params)
+            subscription.key = signature_param(params)
+            subscription.commitment = commitment_in(options)
+            subscription.wants_received = options.get("enableReceivedNotification") is True
         self._next += 1
         self._by_number[subscription.number] = subscription
         self._by_kind[kind][subscription.key][subscription.number] = subscription
@@ -210,7 +224,21 @@ class PubSub:
                 for subscription in list(logs.get(key, {}).values()):
                     self._notify(subscription, b"logsNotification", context + value + b"}")
         for subscription in list(self._by_kind["signature"].get(transaction.signature, {}).values()):
-            self._notify(subscription, b"signatureNotification", context + b'{"err":null}}')
+            if subscription.wants_received:
+                self._notify(subscription, b"signatureNotification", context + b'"receivedSignature"}')
+        self._tell_signature(transaction)
+
+    def _tell_signature(self, transaction: ChainTransaction) -> None:
+        """Tell those who wait for a transaction that is as settled as they want it, which ends their subscription."""
+        newest = self._node.slot
+        is_final = confirmation_of(transaction.slot, newest)[0] is None
+        for subscription in list(self._by_kind["signature"].get(transaction.signature, {}).values()):
+            waits_for_root = subscription.commitment == "finalized"
+            if transaction.slot > newest or (waits_for_root and not is_final):
+                continue
+            slot = newest - ROOT_DEPTH if waits_for_root else newest
+            result = b'{"context":{"slot":%d},"value":{"err":null}}' % slot
+            self._notify(subscription, b"signatureNotification", result)
             self._end(subscription)
 
     def _notify(self, subscription: Subscription, method: bytes, result: bytes, address: str = "") -> None:

@@ -7,14 +7,16 @@ import gzip
 import logging
 import zlib
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 from aiohttp import WSMsgType, web
 
 from .control import control_routes
+from .cors import ALLOWED, allow_origin, refused_origin
 from .errors import RpcError, parse_error
 from .faults import Fault, FaultKind
+from .jsonrpc import Call, Refusal, read_calls
 from .node import Node
 from .params import addresses_in
 from .ports import bind_pair
@@ -71,6 +73,9 @@ class Server:
         application.add_routes(control_routes(self._node))
         application.router.add_post("/{key:.*}", self._post)  # a provider's URL holds the key in its path
         application.router.add_get("/{key:.*}", self._upgrade)
+        application.router.add_options("/{key:.*}", self._options)
+        application.router.add_route("*", "/{key:.*}", self._not_allowed)
+        application.on_response_prepare.append(allow_origin)
         self._runner = web.AppRunner(application, auto_decompress=False, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         for listener in pair:
@@ -92,6 +97,8 @@ class Server:
         return max((entry.waiting for entry in self._sockets), default=0)
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
+        if (stranger := refused_origin(request)) is not None:
+            return stranger
         counters, faults = self._node.counters, self._node.faults
         counters.http_posts += 1
         body = await request.read()
@@ -99,21 +106,30 @@ class Server:
         try:
             if body.startswith(_GZIP_MAGIC):
                 body = gzip.decompress(body)
-            calls = orjson.loads(body)
-        except (orjson.JSONDecodeError, OSError, EOFError, zlib.error):
+            calls, is_batch = read_calls(body)
+        except (RpcError, OSError, EOFError, zlib.error):
             counters.rpc_errors[-32700] += 1
             return self._answer(orjson.dumps({"jsonrpc": "2.0", "error": parse_error().body(), "id": None}))
-        batch = calls if isinstance(calls, list) else [calls]
-        about = _about(batch)
+        about = _about(calls)
         refusal = await self._refuse(request, about)
         if refusal is not None:
             counters.http_errors[refusal.status] += 1
             return refusal
-        answers = [self._rpc.call(call) for call in batch]
+        answers = [self._rpc.call(call) for call in calls]
         delay = faults.take(FaultKind.DELAY, methods=about.methods, pubkeys=about.pubkeys)
         if delay is not None:
             await asyncio.sleep(delay.seconds)
-        return self._answer(b"[" + b",".join(answers) + b"]" if isinstance(calls, list) else answers[0])
+        if not answers:
+            return self._answer(b"")  # nobody asked anything that has an answer
+        return self._answer(b"[" + b",".join(answers) + b"]" if is_batch else answers[0])
+
+    async def _options(self, request: web.Request) -> web.StreamResponse:
+        return refused_origin(request) or web.Response(
+            content_type="application/json", headers={"Allow": ALLOWED, "Accept": "application/json"}
+        )
+
+    async def _not_allowed(self, _request: web.Request) -> web.StreamResponse:
+        return web.Response(status=405, text="Used HTTP Method is not allowed. POST or OPTIONS is required\n")
 
     async def _refuse(self, request: web.Request, about: _About) -> web.Response | None:
         def take(kind: FaultKind) -> Fault | None:
@@ -144,7 +160,7 @@ class Server:
 
     async def _upgrade(self, request: web.Request) -> web.StreamResponse:
         if "websocket" not in request.headers.get("Upgrade", "").lower():
-            return web.Response(status=405, text="Used HTTP Method is not allowed. POST or OPTIONS is required\n")
+            return await self._not_allowed(request)
         counters, faults = self._node.counters, self._node.faults
         counters.connection_attempts += 1
         transport = request.transport
@@ -217,10 +233,9 @@ class _About(NamedTuple):
     pubkeys: list[str]
 
 
-def _about(batch: list[Any]) -> _About:
-    calls = [call for call in batch if isinstance(call, dict)]
-    methods = [call["method"] for call in calls if isinstance(call.get("method"), str)]
-    return _About(methods, [address for call in calls for address in addresses_in(call.get("params"))])
+def _about(calls: list[Call | Refusal]) -> _About:
+    made = [call for call in calls if isinstance(call, Call)]
+    return _About([call.method for call in made], [address for call in made for address in addresses_in(call.params)])
 
 
 def _refusal(fault: Fault) -> web.Response:

@@ -16,9 +16,12 @@ from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.transaction import Transaction
 
+from .blocks import blockhash_of
 from .encoding import base58_encode
 
-__all__ = ["ChainTransaction", "TransactionLog", "blockhash_of", "funding_transaction", "transaction_json"]
+__all__ = ["ENCODINGS", "ChainTransaction", "TransactionLog", "funding_transaction", "transaction_json"]
+
+ENCODINGS: Final = ("binary", "base64", "base58", "json", "jsonParsed")
 
 _KEEPER: Final = Keypair.from_seed(hashlib.sha256(b"drift-simulator:keeper").digest())
 _UPDATE_FUNDING_RATE: Final = hashlib.sha256(b"global:update_funding_rate").digest()[:8]
@@ -46,11 +49,6 @@ class ChainTransaction:
     accounts: tuple[str, ...]
     transaction: Transaction
     fee: int = _FEE
-
-
-def blockhash_of(slot: int) -> str:
-    """Return the blockhash of a slot."""
-    return str(Hash(hashlib.sha256(f"drift-simulator:block:{slot}".encode()).digest()))
 
 
 def funding_transaction(
@@ -93,9 +91,14 @@ def funding_transaction(
 
 
 class TransactionLog:
-    """The latest transactions, newest last, with listeners for each new one."""
+    """The latest transactions, newest last, with listeners for each new one.
+
+    Attributes:
+        landed: How many there have been.
+    """
 
     def __init__(self) -> None:
+        self.landed = 0
         self._transactions: deque[ChainTransaction] = deque(maxlen=_KEPT)
         self._listeners: list[Callable[[ChainTransaction], None]] = []
 
@@ -108,6 +111,7 @@ class TransactionLog:
 
     def land(self, transaction: ChainTransaction) -> None:
         """Add a transaction and tell the listeners."""
+        self.landed += 1
         self._transactions.append(transaction)
         for listener in self._listeners:
             listener(transaction)
@@ -117,7 +121,13 @@ class TransactionLog:
         return next((entry for entry in reversed(self._transactions) if entry.signature == signature), None)
 
     def mentioning(
-        self, address: str, *, limit: int = 1_000, before: str | None = None, until: str | None = None
+        self,
+        address: str,
+        *,
+        limit: int = 1_000,
+        before: str | None = None,
+        until: str | None = None,
+        seen_to: int | None = None,
     ) -> list[ChainTransaction]:
         """Return transactions that mention an address, newest first.
 
@@ -126,25 +136,36 @@ class TransactionLog:
             limit: At most so many.
             before: Start after this signature.
             until: Stop at this signature.
+            seen_to: Only those up to this slot.
         """
         found: list[ChainTransaction] = []
         started = before is None
         for entry in reversed(self._transactions):
             if entry.signature == until or len(found) >= limit:
                 break
-            if started and address in entry.accounts:
+            if started and address in entry.accounts and (seen_to is None or entry.slot <= seen_to):
                 found.append(entry)
             started = started or entry.signature == before
         return found
 
 
-def transaction_json(entry: ChainTransaction, encoding: str) -> dict[str, Any]:
-    """Write a transaction as ``getTransaction`` answers it; ``encoding`` base64, base58 or else readable."""
+def transaction_json(entry: ChainTransaction, encoding: str, *, with_version: bool) -> dict[str, Any]:
+    """Write a transaction as ``getTransaction`` answers it.
+
+    Args:
+        entry: The transaction.
+        encoding: One of :data:`ENCODINGS`.
+        with_version: Whether the client said that it knows of versions.
+    """
     raw = bytes(entry.transaction)
     if encoding == "base64":
         transaction: Any = [base64.b64encode(raw).decode(), "base64"]
     elif encoding == "base58":
         transaction = [base58_encode(raw), "base58"]
+    elif encoding == "binary":
+        transaction = base58_encode(raw)
+    elif encoding == "jsonParsed":
+        transaction = _parsed(entry)
     else:
         transaction = _readable(entry)
     balances = [10**9] * len(entry.accounts)
@@ -166,7 +187,7 @@ def transaction_json(entry: ChainTransaction, encoding: str) -> dict[str, Any]:
         },
         "slot": entry.slot,
         "transaction": transaction,
-        "version": "legacy",
+        **({"version": "legacy"} if with_version else {}),
     }
 
 
@@ -194,3 +215,41 @@ def _readable(entry: ChainTransaction) -> dict[str, Any]:
         },
         "signatures": [str(signature) for signature in entry.transaction.signatures],
     }
+
+
+def _parsed(entry: ChainTransaction) -> dict[str, Any]:
+    """Write accounts with their parts in it, and instructions as of a program that the node cannot parse further."""
+    message = entry.transaction.message
+    keys = [str(key) for key in message.account_keys]
+    return {
+        "message": {
+            "accountKeys": [
+                {
+                    "pubkey": key,
+                    "signer": message.is_signer(index),
+                    "source": "transaction",
+                    "writable": _is_writable(message, index),
+                }
+                for index, key in enumerate(keys)
+            ],
+            "instructions": [
+                {
+                    "accounts": [keys[index] for index in instruction.accounts],
+                    "data": base58_encode(instruction.data),
+                    "programId": keys[instruction.program_id_index],
+                    "stackHeight": None,
+                }
+                for instruction in message.instructions
+            ],
+            "recentBlockhash": str(message.recent_blockhash),
+        },
+        "signatures": [str(signature) for signature in entry.transaction.signatures],
+    }
+
+
+def _is_writable(message: Message, index: int) -> bool:
+    """Signers come first, and of signers and of others those that are written to."""
+    header, signers = message.header, message.header.num_required_signatures
+    if index < signers:
+        return index < signers - header.num_readonly_signed_accounts
+    return index < len(message.account_keys) - header.num_readonly_unsigned_accounts

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from solders.pubkey import Pubkey
 
+from .blocks import BlockTimes
 from .ledger import Account, Ledger
 from .transactions import TransactionLog
 
@@ -51,6 +52,10 @@ class World(Protocol):
     @property
     def transactions(self) -> TransactionLog:
         """What landed."""
+
+    @property
+    def blocks(self) -> BlockTimes:
+        """When the blocks were made."""
 
     @property
     def slot(self) -> int:

@@ -101,11 +101,12 @@ async def test_close_after_accept(client: Client, still: Simulator) -> None:
 
 async def test_close_after_messages(client: Client, still: Simulator) -> None:
     channel = await client.connect()
-    await channel.subscribe("slot")
-    await channel.notification()
+    await channel.subscribe("account", str(still.cluster.perp("SOL-PERP").pubkey), {"encoding": "base64"})
     still.faults.inject(Fault(kind="close_after_messages", messages=3, count=1))
+    for number in range(5):
+        still.set_oracle_price("SOL-PERP", 150_000_000 + number)
     kinds = [(await channel.socket.receive(timeout=30)).type for _ in range(4)]
-    assert kinds[-1] == aiohttp.WSMsgType.CLOSE
+    assert kinds == [aiohttp.WSMsgType.TEXT] * 3 + [aiohttp.WSMsgType.CLOSE]
     assert await (await client.connect()).subscribe("slot")
 
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import socket
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -20,6 +21,7 @@ from solders.rpc.responses import (
     SlotNotification,
     parse_websocket_message,
 )
+from solders.signature import Signature
 
 from drift_simulator import Simulator, SimulatorConfig
 from tests.support.wait import wait_until
@@ -90,7 +92,9 @@ async def test_a_settlement_is_logged_with_its_record(client: Client, still: Sim
     event = base64.b64decode(logs[2].removeprefix("Program data: "))
     assert event[:8] == hashlib.sha256(b"event:FundingRateRecord").digest()[:8]
     assert still.cluster.program.idl.event("FundingRateRecord").record(event).values() == vars(settled)
-    assert (await client.result("getTransaction", value["signature"]))["meta"]["logMessages"] == logs
+    assert (await client.result("getTransaction", value["signature"], {"commitment": "confirmed"}))["meta"][
+        "logMessages"
+    ] == logs
 
 
 @pytest.mark.parametrize("program", ["drift-v2"], indirect=True)
@@ -118,16 +122,33 @@ async def test_other_mentions_are_not_told(client: Client, still: Simulator) -> 
     assert channel.notifications == []
 
 
-async def test_a_signature_is_told_once(client: Client, still: Simulator) -> None:
+@pytest.mark.parametrize("commitment", ["processed", "confirmed", "finalized"])
+async def test_a_signature_is_told_once_and_as_settled_as_it_was_asked_for(
+    client: Client, still: Simulator, commitment: str
+) -> None:
+    """A transaction that has landed before somebody asks is told as well."""
     still.settle_funding("SOL-PERP")
     channel = await client.connect()
-    # the signature of a coming settlement is known only once it has landed
     entry = still.cluster.transactions.mentioning(client.program)[0]
-    number = await channel.subscribe("signature", entry.signature)
-    still.cluster.transactions.land(entry)
+    number = await channel.subscribe("signature", entry.signature, {"commitment": commitment})
     params = await channel.notification()
     assert (params["subscription"], params["result"]["value"]) == (number, {"err": None})
+    assert params["result"]["context"]["slot"] >= entry.slot
+    (status,) = (await client.result("getSignatureStatuses", [entry.signature]))["value"]
+    assert (status["confirmationStatus"] == "finalized") or commitment != "finalized"
     assert (await channel.call("signatureUnsubscribe", number))["error"]["code"] == -32602
+
+
+async def test_a_signature_may_be_awaited_from_its_arrival_on(client: Client, still: Simulator) -> None:
+    still.settle_funding("SOL-PERP")
+    entry = still.cluster.transactions.mentioning(client.program)[0]
+    again = replace(entry, signature=str(Signature.from_bytes(bytes([7] * 64))))
+    channel = await client.connect()
+    options = {"commitment": "confirmed", "enableReceivedNotification": True}
+    await channel.subscribe("signature", again.signature, options)
+    still.cluster.transactions.land(again)
+    values = [(await channel.notification())["result"]["value"] for _ in range(2)]
+    assert values == ["receivedSignature", {"err": None}]
 
 
 async def test_unsubscribing_ends_it(client: Client, still: Simulator) -> None:
