@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -19,6 +20,7 @@ __all__ = ["app"]
 
 _LOCAL: Final = ("localhost", "127.0.0.1", "::1")
 _MAX_PORT: Final = 65535
+_DOMAIN: Final = "hub"
 
 app = typer.Typer(help="Who may do what on the NATS server.", no_args_is_help=True)
 
@@ -54,6 +56,23 @@ def init(
         Path | None,
         typer.Option("--server-dir", metavar="DIR", help="Where the server sees DIR, as in a container: /etc/nats."),
     ] = None,
+    leaf_listen: Annotated[
+        str | None,
+        typer.Option(
+            "--leaf-listen",
+            metavar="HOST:PORT",
+            help="Also take leaf nodes there, and write a configuration of one for each engine: 0.0.0.0:7422.",
+        ),
+    ] = None,
+    nats_domain: Annotated[
+        str | None,
+        typer.Option(
+            "--nats-domain",
+            metavar="NAME",
+            help="The server's JetStream domain, by which leaf nodes reach it. "
+            "[DRIFT_BUS_NATS_DOMAIN; default with --leaf-listen: hub]",
+        ),
+    ] = None,
     prefix: Prefix = None,
     force: Annotated[
         bool, typer.Option("--force", help="Make new keys in a DIR that holds some; the old ones stop working.")
@@ -75,12 +94,16 @@ def init(
     from drift_bus.settings import CommandSettings
 
     hosts = hosts or []
+    topology = CommandSettings.load(nats_domain=nats_domain, subject_prefix=prefix).topology
+    if leaf_listen is not None and topology.domain is None:
+        topology = replace(topology, domain=_DOMAIN)
     plan = Plan(
-        topology=CommandSettings.load(subject_prefix=prefix).topology,
+        topology=topology,
         engines=tuple(engines),
         hosts=(*(_checked_host(host) for host in hosts), *(host for host in _LOCAL if host not in hosts)),
-        listen=_address(listen),
+        listen=_address("--listen", listen),
         days=days,
+        leaf_listen=_address("--leaf-listen", leaf_listen) if leaf_listen is not None else None,
         server_folder=server_dir,
     )
     written = write_folder(folder, plan, force=force)
@@ -117,9 +140,9 @@ def _checked_host(host: str) -> str:
     return host
 
 
-def _address(listen: str) -> tuple[str, int]:
+def _address(flag: str, listen: str) -> tuple[str, int]:
     host, separator, port = listen.rpartition(":")
     if not separator or not host or not port.isdigit() or not 0 < int(port) <= _MAX_PORT:
-        raise UsageProblem(f"--listen {listen!r}: write HOST:PORT, such as 0.0.0.0:4222")
+        raise UsageProblem(f"{flag} {listen!r}: write HOST:PORT, such as 0.0.0.0:4222")
     _checked_host(host.strip("[]"))
     return host, int(port)

@@ -60,7 +60,7 @@ async def read_bucket(client: Client, topology: Topology, kind: Kind) -> list[St
     now_ns = await _now_ns(client, topology, kind)
     subject_prefix = f"$KV.{topology.bucket(kind)}."
     values = []
-    for message in await _last_per_subject(client, topology.bucket_stream(kind), f"{subject_prefix}>"):
+    for message in await _last_per_subject(client, topology, topology.bucket_stream(kind), f"{subject_prefix}>"):
         headers = dict(message.headers or {})
         age_s = (now_ns - stored_at_ns(headers)) / 1e9
         # An empty value marks a key that ended; one that outlived its TTL may show after a server restart.
@@ -78,7 +78,7 @@ async def _now_ns(client: Client, topology: Topology, kind: Kind) -> int:
         return server_ns
     newest = json.dumps({"last_by_subj": topology.subjects.everything}).encode()
     try:
-        reply = await client.request(f"$JS.API.DIRECT.GET.{topology.stream}", newest, timeout=_TIMEOUT_S)
+        reply = await client.request(topology.api.direct_get(topology.stream), newest, timeout=_TIMEOUT_S)
         return stored_at_ns(reply.headers or {})
     except (nats.errors.Error, KeyError, ValueError):
         return server_ns
@@ -86,29 +86,27 @@ async def _now_ns(client: Client, topology: Topology, kind: Kind) -> int:
 
 async def _server_time_ns(client: Client, topology: Topology, kind: Kind) -> int:
     try:
-        reply = await client.request(f"$JS.API.STREAM.INFO.{topology.bucket_stream(kind)}", b"", timeout=_TIMEOUT_S)
+        info_of = topology.api.subject(f"STREAM.INFO.{topology.bucket_stream(kind)}")
+        reply = await client.request(info_of, b"", timeout=_TIMEOUT_S)
     except nats.errors.NoRespondersError:
-        raise CommandError("this NATS server has no JetStream: start it with -js") from None
+        raise CommandError(topology.api.silence) from None
     except nats.errors.TimeoutError:
         raise CommandError("the NATS server did not answer in time; may this user read the buckets?") from None
     info: dict[str, Any] = json.loads(reply.data)
     if "error" in info:
         if info["error"].get("code") == 404:
-            raise NoBucket(
-                f"no bucket {topology.bucket(kind)} on this server: "
-                f"no publisher has run here with the prefix {topology.prefix!r}"
-            )
+            raise NoBucket(f"no bucket {topology.bucket(kind)}: {topology.api.no_stream(topology.bucket_stream(kind))}")
         raise CommandError(f"NATS: {info['error'].get('description', 'unknown error')}")
     return parse_time_stamp(info["ts"])
 
 
-async def _last_per_subject(client: Client, stream: str, subjects: str) -> list[Msg]:
+async def _last_per_subject(client: Client, topology: Topology, stream: str, subjects: str) -> list[Msg]:
     inbox = client.new_inbox()
     replies: asyncio.Queue[Msg] = asyncio.Queue()
     subscription = await client.subscribe(inbox, cb=replies.put)
     try:
         request = json.dumps({"multi_last": [subjects]}).encode()
-        await client.publish(f"$JS.API.DIRECT.GET.{stream}", request, reply=inbox)
+        await client.publish(topology.api.direct_get(stream), request, reply=inbox)
         messages: list[Msg] = []
         while True:
             async with asyncio.timeout(_TIMEOUT_S):

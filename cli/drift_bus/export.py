@@ -27,6 +27,7 @@ def export(
     folder: Path,
     *,
     nats_url: str | None,
+    nats_domain: str | None,
     prefix: str | None,
     since: str | None,
     until: str | None,
@@ -39,7 +40,7 @@ def export(
     as_json: bool,
 ) -> int:
     """Exports, or goes on with an export; 130 where it was stopped before its end."""
-    settings = CommandSettings.load(nats_url=nats_url, subject_prefix=prefix)
+    settings = CommandSettings.load(nats_url=nats_url, nats_domain=nats_domain, subject_prefix=prefix)
     topology = settings.topology
     wanted = {
         "since": since,

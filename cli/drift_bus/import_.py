@@ -19,11 +19,13 @@ from drift_subscribers.archive import ExportSource, ImportResult, ImportSource, 
 __all__ = ["import_export"]
 
 
-def import_export(path: Path, *, nats_url: str | None, prefix: str | None, as_json: bool) -> int:
+def import_export(
+    path: Path, *, nats_url: str | None, nats_domain: str | None, prefix: str | None, as_json: bool
+) -> int:
     """Imports, or goes on with an import; 130 where it was stopped before its end."""
     if not path.exists():
         raise CommandError(f"{path} does not exist: name the folder of an export, or a capture")
-    settings = CommandSettings.load(nats_url=nats_url, subject_prefix=prefix)
+    settings = CommandSettings.load(nats_url=nats_url, nats_domain=nats_domain, subject_prefix=prefix)
 
     async def run(stop: asyncio.Event) -> int:
         meter = Meter(f"importing {path}")

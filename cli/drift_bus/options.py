@@ -21,6 +21,7 @@ __all__ = [
     "LogFormat",
     "Markets",
     "MarketsOnly",
+    "NatsDomain",
     "NatsUrl",
     "Prefix",
     "RpcUrl",
@@ -48,6 +49,14 @@ NatsUrl = Annotated[
         "--nats-url",
         metavar="URL",
         help="The NATS server: nats://HOST:PORT. [DRIFT_BUS_NATS_URL; default nats://127.0.0.1:4222]",
+    ),
+]
+NatsDomain = Annotated[
+    str | None,
+    typer.Option(
+        "--nats-domain",
+        metavar="NAME",
+        help="The JetStream domain that holds the bus, where --nats-url is a leaf node. [DRIFT_BUS_NATS_DOMAIN]",
     ),
 ]
 Prefix = Annotated[

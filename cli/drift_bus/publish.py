@@ -67,6 +67,7 @@ async def _publish(settings: CommandSettings, stop: asyncio.Event) -> None:
                 source=settings.source,
                 program=settings.program,
                 nats_url=settings.nats_url,
+                nats_domain=settings.nats_domain,
                 markets=settings.market_names,
                 cluster=settings.cluster,
                 subject_prefix=settings.subject_prefix,

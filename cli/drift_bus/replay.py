@@ -38,6 +38,7 @@ Show = Callable[[StoredMessage, MarketDataEvent], None]
 def replay(
     *,
     nats_url: str | None,
+    nats_domain: str | None,
     prefix: str | None,
     since: str | None,
     until: str | None,
@@ -53,7 +54,7 @@ def replay(
     as_json: bool,
 ) -> int:
     """Prints the events of a part of the history, or publishes them under ``replay.<onto>``; 130 where stopped."""
-    settings = CommandSettings.load(nats_url=nats_url, subject_prefix=prefix)
+    settings = CommandSettings.load(nats_url=nats_url, nats_domain=nats_domain, subject_prefix=prefix)
     if onto is None and replace:
         raise UsageProblem("--replace is for --onto NAME")
     if onto is not None and count is not None:
@@ -66,6 +67,7 @@ def replay(
         "kinds": chosen_kinds(kinds),
         "markets": chosen_markets(markets),
         "prefix": settings.subject_prefix,
+        "domain": settings.nats_domain,
         "stream": settings.topology.funding_history if funding_history else None,
     }
 

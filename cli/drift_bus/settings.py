@@ -98,7 +98,7 @@ class CommandSettings(NatsSettings, BaseSettings):
     def topology(self) -> Topology:
         """Stream and buckets under the prefix."""
         try:
-            return Topology(self.subject_prefix)
+            return Topology(self.subject_prefix, domain=self.nats_domain or None)
         except InvalidPrefix as error:
             raise UsageProblem(f"{_origin('subject_prefix')}: {error}") from None
 

@@ -40,6 +40,7 @@ def snapshot(
     *,
     at: str | None,
     nats_url: str | None,
+    nats_domain: str | None,
     prefix: str | None,
     as_json: bool,
 ) -> int:
@@ -48,7 +49,7 @@ def snapshot(
         hint = f"; did you mean 'drift-bus snapshot price {kind}'?" if "-" in kind or kind.isupper() else ""
         raise CommandError(f"unknown kind {kind!r}: there are {', '.join(KINDS)}{hint}")
     kinds = KINDS if kind is None else (kind,)
-    settings = CommandSettings.load(nats_url=nats_url, subject_prefix=prefix)
+    settings = CommandSettings.load(nats_url=nats_url, nats_domain=nats_domain, subject_prefix=prefix)
 
     async def run(_stop: asyncio.Event) -> int:
         with history_errors_in_one_line():

@@ -13,6 +13,7 @@ from typing import Any, Final
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
 from rich import box
 from rich.table import Table
 from rich.text import Text
@@ -104,9 +105,9 @@ class Standing:
         }
 
 
-def status(*, nats_url: str | None, prefix: str | None, as_json: bool, watch: bool) -> int:
+def status(*, nats_url: str | None, nats_domain: str | None, prefix: str | None, as_json: bool, watch: bool) -> int:
     """Prints how things stand, once or again and again; the status is 1 where nobody leads."""
-    settings = CommandSettings.load(nats_url=nats_url, subject_prefix=prefix)
+    settings = CommandSettings.load(nats_url=nats_url, nats_domain=nats_domain, subject_prefix=prefix)
 
     async def run(stop: asyncio.Event) -> int:
         async with connected(settings.nats_servers) as client:
@@ -156,7 +157,9 @@ async def _last(client: Client, topology: Topology, subject: str) -> bytes:
     """The last message of a stored subject; empty where there is none."""
     try:
         async with asyncio.timeout(_ANSWER_S):
-            found = await client.request(f"$JS.API.DIRECT.GET.{topology.stream}.{subject}", timeout=None)  # type: ignore[arg-type]
+            found = await client.request(topology.api.direct_get(topology.stream, subject), timeout=None)  # type: ignore[arg-type]
+    except NoRespondersError:
+        raise CommandError(topology.api.no_stream(topology.stream)) from None
     except (NatsError, TimeoutError):
         raise CommandError(
             f"the stream {topology.stream} does not answer: has a publisher run here, and may we read {subject}?"

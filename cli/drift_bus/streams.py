@@ -87,13 +87,18 @@ class StreamState:
         )
 
 
-def streams(*, nats_url: str | None, prefix: str | None, everything: bool, as_json: bool) -> int:
+def streams(
+    *, nats_url: str | None, nats_domain: str | None, prefix: str | None, everything: bool, as_json: bool
+) -> int:
     """Prints the streams under the prefix, or all that drift-bus made on the server."""
-    settings = CommandSettings.load(nats_url=nats_url, subject_prefix=prefix)
+    settings = CommandSettings.load(nats_url=nats_url, nats_domain=nats_domain, subject_prefix=prefix)
 
     async def run(_stop: asyncio.Event) -> int:
         with history_errors_in_one_line():
-            async with connected(settings.nats_servers) as client, Inquiry(client, patience_s=_PATIENCE_S) as inquiry:
+            async with (
+                connected(settings.nats_servers) as client,
+                Inquiry(client, settings.topology.api, patience_s=_PATIENCE_S) as inquiry,
+            ):
                 infos = (
                     [info async for info in _all(inquiry)] if everything else await _under(inquiry, settings.topology)
                 )

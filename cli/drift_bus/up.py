@@ -121,6 +121,7 @@ class _Run:
             "DRIFT_BUS_RPC_URL": rpc_url,
             "DRIFT_BUS_RPC_URLS": "" if self._demo else self._settings.rpc_urls or "",
             "DRIFT_BUS_NATS_URL": nats_url,
+            "DRIFT_BUS_NATS_DOMAIN": (self._settings.nats_domain or "") if self._nats_given else "",
             "DRIFT_BUS_SUBJECT_PREFIX": self._settings.subject_prefix,
             **({"DRIFT_BUS_WS_URL": ws_url} if ws_url else {}),
             **({"DRIFT_BUS_CAPTURE": self._settings.capture} if self._settings.capture else {}),

@@ -25,13 +25,14 @@ def watch(
     subjects: Sequence[str],
     *,
     nats_url: str | None,
+    nats_domain: str | None,
     prefix: str | None,
     as_json: bool,
     seconds: float | None,
     count: int | None,
 ) -> int:
     """Prints every event on ``subjects`` until Ctrl-C, ``seconds`` or ``count`` end it."""
-    settings = CommandSettings.load(nats_url=nats_url, subject_prefix=prefix)
+    settings = CommandSettings.load(nats_url=nats_url, nats_domain=nats_domain, subject_prefix=prefix)
     names = settings.topology.subjects
     patterns = subject_patterns(subjects, names)
     show = _as_json if as_json else _as_line(OutputConsole())

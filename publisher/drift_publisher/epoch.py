@@ -60,7 +60,7 @@ async def claim_epoch(nats: Client, topology: Topology, *, above: int = 0) -> Te
         NatsUnavailable: the stream does not answer, or others move the epoch again and again.
     """
     try:
-        found = await ask(nats, f"$JS.API.DIRECT.GET.{topology.stream}.{topology.subjects.epoch}", timeout_s=_TIMEOUT_S)
+        found = await ask(nats, topology.api.direct_get(topology.stream, topology.subjects.epoch), timeout_s=_TIMEOUT_S)
     except (NatsError, TimeoutError) as error:
         raise _no_answer(topology, error) from None
     sequence = int((found.headers or {}).get(SEQUENCE_HEADER, 0))

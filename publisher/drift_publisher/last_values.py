@@ -63,13 +63,13 @@ async def last_contents(
 async def _last_of(nats: Client, topology: Topology, kind: str, term_sequence: int) -> dict[str, dict[str, Any]]:
     epoch = topology.subjects.epoch
     while True:
-        messages = await _multi_last(nats, topology.stream, [f"{topology.prefix}.{kind}.*", epoch])
+        messages = await _multi_last(nats, topology, [f"{topology.prefix}.{kind}.*", epoch])
         if any(_subject(message) == epoch and _sequence(message) >= term_sequence for message in messages):
             return {_subject(message): fields for message in messages if (fields := _fields(message))}
         await asyncio.sleep(_AGAIN_S)  # a replica behind the leader: what it holds may be old
 
 
-async def _multi_last(nats: Client, stream: str, subjects: list[str]) -> list[Msg]:
+async def _multi_last(nats: Client, topology: Topology, subjects: list[str]) -> list[Msg]:
     messages: list[Msg] = []
     ended: asyncio.Future[Mapping[str, str]] = asyncio.get_running_loop().create_future()
 
@@ -84,13 +84,15 @@ async def _multi_last(nats: Client, stream: str, subjects: list[str]) -> list[Ms
     subscription = await nats.subscribe(inbox, cb=take)
     try:
         wish: dict[str, Any] = {"multi_last": subjects}
-        await nats.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(wish).encode(), reply=inbox)
+        await nats.publish(topology.api.direct_get(topology.stream), json.dumps(wish).encode(), reply=inbox)
         end = await ended
     finally:
         if not nats.is_closed:
             await subscription.unsubscribe()
     if end.get("Status") != "204" or int(end.get("Nats-Num-Pending", "0")):
-        raise _Incomplete(f"the stream {stream} answers {end.get('Status')} {end.get('Description', '')}".rstrip())
+        raise _Incomplete(
+            f"the stream {topology.stream} answers {end.get('Status')} {end.get('Description', '')}".rstrip()
+        )
     return messages
 
 

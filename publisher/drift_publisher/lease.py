@@ -57,7 +57,7 @@ class Lease:
     def __init__(self, nats: Client, topology: Topology, publisher_id: str, *, publishes: str, ttl_s: int = 2) -> None:
         self.since_ns: int | None = None
         self._nats = nats
-        self._stream = topology.stream
+        self._held_at = topology.api.direct_get(topology.stream, topology.subjects.lease)
         self._subject = topology.subjects.lease
         self._publisher_id = publisher_id
         self._publishes = publishes
@@ -166,7 +166,7 @@ class Lease:
     async def _adopt(self) -> None:
         """Looks whether the newer lease is one of ours whose answer got lost."""
         try:
-            found = await ask(self._nats, f"$JS.API.DIRECT.GET.{self._stream}.{self._subject}", timeout_s=_ANSWER_S)
+            found = await ask(self._nats, self._held_at, timeout_s=_ANSWER_S)
         except (NatsError, TimeoutError):
             return
         if not found.data or json.loads(found.data).get("publisher_id") != self._publisher_id:

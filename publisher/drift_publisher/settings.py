@@ -162,6 +162,7 @@ class PublisherSettings(NatsSettings, BaseSettings):
             funding_max_age_s=self.funding_max_age_s,
             funding_max_bytes=self.funding_max_bytes,
             replicas=self.stream_replicas,
+            domain=self.nats_domain or None,
         )
 
     def endpoint_urls(self) -> list[EndpointUrls]:

@@ -11,10 +11,11 @@ from typing import Any, Final
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeout
 
 from drift_publisher.errors import NatsUnavailable, TopologyConflict
-from drift_schemas import Topology
+from drift_schemas import JetStreamApi, Topology
 from drift_schemas.topology import differing_fields
 
 __all__ = ["ensure_topology"]
@@ -40,30 +41,30 @@ async def ensure_topology(nats: Client, topology: Topology) -> bool:
         TopologyConflict: something stands there with a setting that the server will not change in place.
         NatsUnavailable: JetStream does not answer.
     """
-    created = {config["name"] for config in topology.configs() if await _ensure(nats, config)}
+    created = {config["name"] for config in topology.configs() if await _ensure(nats, topology.api, config)}
     return topology.stream in created
 
 
-async def _ensure(nats: Client, wanted: dict[str, Any]) -> bool:
+async def _ensure(nats: Client, api: JetStreamApi, wanted: dict[str, Any]) -> bool:
     name = wanted["name"]
-    answer = await _request(nats, f"STREAM.INFO.{name}", {})
+    answer = await _request(nats, api, f"STREAM.INFO.{name}", {})
     if error := answer.get("error"):
         if error.get("err_code") != _NOT_FOUND:
             raise NatsUnavailable(f"JetStream: {name}: {error.get('description')}")
-        await _accept(nats, "CREATE", wanted, [])
+        await _accept(nats, api, "CREATE", wanted, [])
         _log.info("created stream %s", name)
         return True
     found = answer["config"]
     changed = differing_fields(wanted, found)
     if changed:
-        await _accept(nats, "UPDATE", {**found, **wanted}, changed)
+        await _accept(nats, api, "UPDATE", {**found, **wanted}, changed)
         _log.warning("stream %s: changed %s", name, ", ".join(changed))
     return False
 
 
-async def _accept(nats: Client, verb: str, config: dict[str, Any], changed: list[str]) -> None:
+async def _accept(nats: Client, api: JetStreamApi, verb: str, config: dict[str, Any], changed: list[str]) -> None:
     name = config["name"]
-    error = (await _request(nats, f"STREAM.{verb}.{name}", config)).get("error")
+    error = (await _request(nats, api, f"STREAM.{verb}.{name}", config)).get("error")
     if error is None:
         return
     if changed:
@@ -75,24 +76,24 @@ async def _accept(nats: Client, verb: str, config: dict[str, Any], changed: list
     raise TopologyConflict(f"stream {name} cannot be created: {error.get('description')}{hint}")
 
 
-async def _request(nats: Client, action: str, body: dict[str, Any]) -> dict[str, Any]:
+async def _request(nats: Client, api: JetStreamApi, action: str, body: dict[str, Any]) -> dict[str, Any]:
     try:
-        reply = await _ask(nats, action, json.dumps(body).encode())
+        reply = await _ask(nats, api.subject(action), json.dumps(body).encode())
+    except NoRespondersError:
+        raise NatsUnavailable(api.silence) from None
     except NatsError as error:
-        raise NatsUnavailable(
-            f"JetStream does not answer {action} ({type(error).__name__}): start nats-server with -js"
-        ) from None
+        raise NatsUnavailable(f"JetStream does not answer {api.subject(action)} ({type(error).__name__})") from None
     answer: dict[str, Any] = json.loads(reply.data)
     return answer
 
 
-async def _ask(nats: Client, action: str, body: bytes) -> Msg:
+async def _ask(nats: Client, subject: str, body: bytes) -> Msg:
     """Asks more than once where asking changes nothing.
 
     In a cluster nobody answers for a stream that another publisher is just creating, not even once it is there.
     """
     deadline = time.monotonic() + _TIMEOUT_S
-    while action.startswith("STREAM.INFO.") and time.monotonic() < deadline - _ASK_AGAIN_S:
+    while ".STREAM.INFO." in subject and time.monotonic() < deadline - _ASK_AGAIN_S:
         with contextlib.suppress(NatsTimeout):
-            return await nats.request(f"$JS.API.{action}", body, timeout=_ASK_AGAIN_S)
-    return await nats.request(f"$JS.API.{action}", body, timeout=deadline - time.monotonic())
+            return await nats.request(subject, body, timeout=_ASK_AGAIN_S)
+    return await nats.request(subject, body, timeout=deadline - time.monotonic())

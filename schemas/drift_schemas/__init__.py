@@ -47,6 +47,7 @@ from drift_schemas.headers import (
     TIME_STAMP_HEADER,
     TTL_HEADER,
 )
+from drift_schemas.jetstream_api import InvalidDomain, JetStreamApi
 from drift_schemas.names import (
     InvalidMarketName,
     indexed_name,
@@ -112,8 +113,10 @@ __all__ = [
     "Confirmation",
     "Event",
     "FundingEvent",
+    "InvalidDomain",
     "InvalidMarketName",
     "InvalidPrefix",
+    "JetStreamApi",
     "Kind",
     "MalformedMessage",
     "MarketDataEvent",

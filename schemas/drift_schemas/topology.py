@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from drift_schemas.codec import MAX_MESSAGE_BYTES
+from drift_schemas.jetstream_api import JetStreamApi
 from drift_schemas.subjects import KINDS, Kind, Subjects
 
 __all__ = ["BUCKET_TTL_S", "Topology", "bucket_ttl_s", "differing_fields", "reassert_every_s"]
@@ -62,6 +63,7 @@ class Topology:
         funding_max_age_s: Oldest message that the funding history keeps, in seconds; 0 keeps all.
         funding_max_bytes: Size limit of the funding history; -1 means none.
         replicas: Copies in a cluster: 1, 3 or 5.
+        domain: The JetStream domain that holds them, where we are connected to a leaf node of it.
     """
 
     prefix: str = "drift"
@@ -70,10 +72,13 @@ class Topology:
     funding_max_age_s: int = 365 * 24 * 3600
     funding_max_bytes: int = 2 * 1024**3
     replicas: int = 1
+    domain: str | None = None
     subjects: Subjects = field(init=False)
+    api: JetStreamApi = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "subjects", Subjects(self.prefix))
+        object.__setattr__(self, "api", JetStreamApi(self.domain))
 
     @property
     def stream(self) -> str:

@@ -60,6 +60,16 @@ class BlockingFeed(Reads):
         """What the feed itself is doing."""
         return self._feed.state
 
+    @property
+    def reason(self) -> str:
+        """Why the feed is not live, and what to do where it knows; empty while it is live."""
+        return self._feed.reason
+
+    @property
+    def unreadable(self) -> str:
+        """Why the stream, which may be there, does not answer now; empty while it does."""
+        return self._feed.unreadable
+
     def missing(self) -> list[str]:
         """Names from ``markets=`` of which nothing was seen."""
         return self._feed.missing()

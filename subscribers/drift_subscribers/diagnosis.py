@@ -16,11 +16,13 @@ _LIVING: Final = frozenset({"live", "polling"})
 
 
 def explain(
-    *, connected: bool, status: StatusEvent | None, status_age_s: float | None
+    *, connected: bool, unreadable: str = "", status: StatusEvent | None, status_age_s: float | None
 ) -> tuple[StaleReason, str] | None:
     """The most fundamental cause that the feed can see; ``None`` when all is well from here to the chain."""
     if not connected:
         return StaleReason.DISCONNECTED, "no connection to NATS"
+    if unreadable:
+        return StaleReason.STREAM_UNREADABLE, unreadable
     if status is None or status_age_s is None:
         return StaleReason.PUBLISHER_SILENT, "no publisher was heard yet"
     if status_age_s > SILENT_AFTER_S:

@@ -16,12 +16,13 @@ from drift_schemas import SEQUENCE_HEADER, SUBJECT_HEADER, Topology
 from drift_subscribers.connection import Connection
 from drift_subscribers.server_clock import parse_time_stamp, stored_at_ns
 
-__all__ = ["Batch", "DirectReader", "ReadFailed", "ReadInterrupted", "TooManySubjects"]
+__all__ = ["Batch", "DirectReader", "JetStreamSilent", "ReadFailed", "ReadInterrupted", "TooManySubjects"]
 
 _END_OF_BATCH: Final = "204"
 _NOT_FOUND: Final = "404"
 _TOO_MANY: Final = "413"
 _NO_STREAM: Final = "503"
+_STREAM_NOT_FOUND: Final = 10059
 _MAX_SUBJECTS: Final = 256
 _TIME_TIMEOUT_S: Final = 0.5
 _PENDING_MESSAGES: Final = 8192
@@ -36,6 +37,10 @@ class ReadInterrupted(ReadFailed):
     """The connection was lost while a read was under way."""
 
 
+class JetStreamSilent(ReadFailed):
+    """Nobody answers the API: there is no JetStream, or no way to it."""
+
+
 class TooManySubjects(ReadFailed):
     """The filters match more subjects than the server answers in one go."""
 
@@ -48,13 +53,15 @@ class Batch:
         messages: What was found.
         pending: How many more match after these.
         up_to: The stream's last sequence when a last-values read was made; 0 otherwise or when it is empty.
-        absent: There is no such stream.
+        absent: There is no such stream, as far as the server tells.
+        why_absent: What is known about that, and what to do.
     """
 
     messages: list[Msg] = field(default_factory=list)
     pending: int = 0
     up_to: int = 0
     absent: bool = False
+    why_absent: str = ""
 
 
 @dataclass(slots=True)
@@ -94,6 +101,7 @@ class DirectReader:
 
         Raises:
             ReadFailed: no answer in time.
+            JetStreamSilent: there is no JetStream that could answer.
             TooManySubjects: one filter alone matches more than the server answers (1,024).
         """
         merged = Batch()
@@ -107,23 +115,30 @@ class DirectReader:
                 for subject in chunk:
                     _merge(batch, await self._last_values([subject]))
             _merge(merged, batch)
+        if merged.absent:
+            merged.why_absent = await self._why_absent()
         return merged
 
     async def following(self, subject: str, sequence: int, *, limit: int) -> Batch:
         """Up to ``limit`` messages on ``subject`` (wildcards allowed) from ``sequence`` on.
 
         Raises:
-            ReadFailed: no answer in time.
+            ReadFailed: no answer in time, or there is no such stream now.
         """
-        return await self._read({"seq": max(1, sequence), "next_by_subj": subject, "batch": limit})
+        batch = await self._read({"seq": max(1, sequence), "next_by_subj": subject, "batch": limit})
+        if batch.absent:  # not the same as nothing found: whoever asks would take it for the end
+            raise ReadFailed(f"nobody answers for the stream {self._topology.stream}")
+        return batch
 
     async def since(self, subject: str, moment: str) -> int:
         """Sequence of the first message on ``subject`` stored at or after an RFC 3339 moment; 0 without one.
 
         Raises:
-            ReadFailed: no answer in time.
+            ReadFailed: no answer in time, or there is no such stream now.
         """
         batch = await self._read({"start_time": moment, "next_by_subj": subject, "batch": 1})
+        if batch.absent:
+            raise ReadFailed(f"nobody answers for the stream {self._topology.stream}")
         return int((batch.messages[0].headers or {})[SEQUENCE_HEADER]) if batch.messages else 0
 
     async def stamp_at(self, sequence: int) -> int | None:
@@ -145,11 +160,46 @@ class DirectReader:
         Raises:
             ReadFailed: no answer, which is how a missing permission shows.
         """
-        answer = await self._ask(f"$JS.API.STREAM.INFO.{stream}", b"", plain=True, timeout_s=_TIME_TIMEOUT_S)
         try:
-            return parse_time_stamp(json.loads(answer.messages[0].data)["ts"])
-        except (IndexError, KeyError, TypeError, ValueError):
+            return parse_time_stamp((await self._info(stream))["ts"])
+        except (KeyError, TypeError, ValueError):
             return None
+
+    async def _why_absent(self) -> str:
+        """Tells a stream that is not there from a JetStream that is not there: the same silence answers for both.
+
+        A login that may not ask for stream info leaves it open; then the stream counts as absent.
+
+        Raises:
+            JetStreamSilent: there is no JetStream that could have it.
+            ReadFailed: it is there, and does not answer now.
+        """
+        stream = self._topology.stream
+        try:
+            info = await self._info(stream)
+        except (JetStreamSilent, ReadInterrupted):
+            raise
+        except ReadFailed:
+            return f"nobody answers for the stream {stream} under {self._topology.api.prefix}"
+        error = info.get("error")
+        if error is None:
+            raise ReadFailed(f"the stream {stream} is there, but does not answer direct gets now")
+        if error.get("err_code") != _STREAM_NOT_FOUND:
+            raise ReadFailed(f"JetStream: {stream}: {error.get('description', 'unknown error')}")
+        return self._topology.api.no_stream(stream)
+
+    async def _info(self, stream: str) -> dict[str, Any]:
+        """A stream's info, or the error in its place."""
+        subject = self._topology.api.subject(f"STREAM.INFO.{stream}")
+        answer = await self._ask(subject, b"", plain=True, timeout_s=_TIME_TIMEOUT_S)
+        message = answer.messages[0]
+        if (message.headers or {}).get("Status") == _NO_STREAM:
+            raise JetStreamSilent(self._topology.api.silence)
+        try:
+            info = json.loads(message.data)
+        except ValueError:
+            info = None
+        return info if isinstance(info, dict) else {}
 
     async def _last_values(self, subjects: Sequence[str]) -> Batch:
         wish: dict[str, Any] = {"multi_last": list(subjects)}
@@ -162,7 +212,7 @@ class DirectReader:
         return whole
 
     async def _read(self, wish: dict[str, Any]) -> Batch:
-        subject = f"$JS.API.DIRECT.GET.{self._topology.stream}"
+        subject = self._topology.api.direct_get(self._topology.stream)
         return await self._ask(subject, json.dumps(wish).encode(), plain=False, timeout_s=self._timeout_s)
 
     async def _ask(self, subject: str, wish: bytes, *, plain: bool, timeout_s: float) -> Batch:

@@ -46,6 +46,8 @@ class StaleReason(StrEnum):
 
     DISCONNECTED = "disconnected"
     """The feed has no connection to NATS now."""
+    STREAM_UNREADABLE = "stream unreadable"
+    """Connected to NATS, but the stream does not answer: a leaf node that lost its hub, for one."""
     PUBLISHER_SILENT = "publisher silent"
     """No heartbeat for seconds: the publisher is down or cut off."""
     CHAIN_STALLED = "chain stalled"

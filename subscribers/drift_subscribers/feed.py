@@ -66,7 +66,7 @@ class FeedStatus(StrEnum):
     LIVE = "live"
     """Connected and in step with the stream."""
     JOINING = "joining"
-    """Connected; reading the stream again before live messages are taken."""
+    """Connected, and not in step with the stream: it is being read, or it cannot be read; ``reason`` says which."""
     DISCONNECTED = "disconnected"
     """No connection; it is being opened again. Values in memory age and go stale."""
 
@@ -90,12 +90,14 @@ class DriftFeed(Reads):
         inbox_prefix: Where answers come; permissions are given by it.
         nats_options: Further arguments of nats-py's ``connect``.
         access: Credentials and certificates; ``NatsAccess.from_environment()`` takes them from ``DRIFT_BUS_NATS_*``.
+        domain: The JetStream domain that holds the bus, where ``url`` is a leaf node; by default what ``access`` says.
         clock: Monotonic seconds; freshness is measured on it. A ``ReplayClock`` where the prefix is a replay's.
         wall_clock: Seconds since the Unix epoch; used only where the server's own time may not be asked.
 
     Raises:
         CannotConnect: on entering: no server answered in time.
-        SnapshotIncomplete: on entering: the server answers, the stream does not.
+        SnapshotIncomplete: on entering: the server answers, the stream does not; without JetStream, for one.
+        InvalidDomain: a JetStream domain cannot be called so.
     """
 
     def __init__(
@@ -112,10 +114,11 @@ class DriftFeed(Reads):
         inbox_prefix: str = "_INBOX",
         nats_options: Mapping[str, Any] | None = None,
         access: NatsAccess | None = None,
+        domain: str | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self._topology = Topology(prefix)
+        self._topology = Topology(prefix, domain=domain or (access.domain if access else None))
         self._named = None if markets is None else list(dict.fromkeys(markets))
         self._tokens = None if self._named is None else [market_token(name) for name in self._named]
         self._snapshot_timeout_s = snapshot_timeout_s
@@ -154,7 +157,7 @@ class DriftFeed(Reads):
         )
         self._connection.tell(self._keeper)
         self._tasks: list[asyncio.Task[None]] = []
-        self._open = False
+        self._open = self._opening = False
 
     @staticmethod
     def open_sync(
@@ -176,6 +179,7 @@ class DriftFeed(Reads):
     async def __aenter__(self) -> Self:
         if self._open or self._counters.resyncs:
             raise FeedClosed("a feed is opened once: make another one")
+        self._opening = True
         try:
             await self._connection.open()
             await self._subscribe()
@@ -183,7 +187,7 @@ class DriftFeed(Reads):
         except BaseException:
             await self._close()
             raise
-        self._open = True
+        self._open, self._opening = True, False
         self._spawn("keeper", self._keeper.run())
         self._spawn("connection", self._connection.run())
         if self._named:
@@ -202,12 +206,30 @@ class DriftFeed(Reads):
 
     @property
     def state(self) -> FeedStatus:
-        """What the feed itself is doing."""
-        if not self._open:
+        """What the feed itself is doing; ``reason`` says why where it is not live."""
+        if not self._open and not self._opening:
             return FeedStatus.CLOSED
         if not self.connected:
             return FeedStatus.DISCONNECTED
-        return FeedStatus.LIVE if self._keeper.gate.is_set() else FeedStatus.JOINING
+        return FeedStatus.LIVE if self._keeper.in_step else FeedStatus.JOINING
+
+    @property
+    def reason(self) -> str:
+        """Why the feed is not live, and what to do where it knows; empty while it is live."""
+        match self.state:
+            case FeedStatus.LIVE:
+                return ""
+            case FeedStatus.CLOSED:
+                return "the feed is not open"
+            case FeedStatus.DISCONNECTED:
+                return self._connection.last_error or "no connection to NATS"
+            case _:
+                return self._keeper.trouble or "the stream is being read"
+
+    @property
+    def unreadable(self) -> str:
+        """Why the stream, which may be there, does not answer now; empty while it does."""
+        return self._keeper.unreadable
 
     def missing(self) -> list[str]:
         """Names from ``markets=`` of which nothing was seen."""
@@ -359,6 +381,7 @@ class DriftFeed(Reads):
                         return await self._keeper.join()
                     except ReadFailed as error:
                         failed = error
+                        self._keeper.trouble = str(error)
                         await asyncio.sleep(_RETRY_S)
         except TimeoutError:
             why = self._connection.last_error or failed or "no answer"
@@ -384,7 +407,7 @@ class DriftFeed(Reads):
         self._tasks.append(task)
 
     async def _close(self) -> None:
-        self._open = False
+        self._open = self._opening = False
         for lane in self._lanes.values():
             lane.audience.close()
         self._reader.fail_all()

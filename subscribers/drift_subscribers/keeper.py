@@ -12,7 +12,7 @@ from typing import Final
 from nats.aio.msg import Msg
 
 from drift_schemas import SUBJECT_HEADER, Kind, Topology
-from drift_subscribers.direct import DirectReader, ReadFailed, ReadInterrupted
+from drift_subscribers.direct import DirectReader, JetStreamSilent, ReadFailed, ReadInterrupted
 from drift_subscribers.lane import Lane
 from drift_subscribers.position import StreamPosition
 from drift_subscribers.server_clock import ServerClock
@@ -66,10 +66,24 @@ class Keeper:
         self._wall_clock = wall_clock
         self._reconcile_every_s = reconcile_every_s
         self._patience_s = patience_s
+        self.trouble = ""
+        """Why the stream cannot be read now; empty while it can."""
+        self._told: set[str] = set()
         self._wanted = asyncio.Event()
         self._absent = False
+        self._newest_when_absent = 0
         self._joined_at = self._suspected_at = 0.0
         self._time_checked_at = 0.0
+
+    @property
+    def in_step(self) -> bool:
+        """Live messages are taken, and the last read of the stream went well."""
+        return self.gate.is_set() and not self.trouble
+
+    @property
+    def unreadable(self) -> str:
+        """Why a stream that may be there does not answer; empty where it does, or is known not to be there."""
+        return "" if self._absent else self.trouble
 
     def line_lost(self) -> None:
         """Closes the gate: what comes next must be joined anew."""
@@ -103,20 +117,27 @@ class Keeper:
     async def join(self) -> None:
         """Reads the stream's last values once, takes them, opens the gate. An absent stream is an empty one.
 
+        It may be about to be created, or to be created again: whether it is another one is known once it is there.
+
         Raises:
             ReadFailed: the server did not answer.
         """
         filters = [subject for lane in self._lanes.values() for subject in self._subjects(lane)]
         _, snapshot = await asyncio.gather(self._calibrate(), self._reader.last_values(filters))
+        if snapshot.absent:
+            self._note_absence(snapshot.why_absent)
+            return
         if self._position.anchor and await self._recreated():
             self._restart()
-        self._absent = snapshot.absent
+        self._absent = False
         self._take(snapshot.messages)
         for lane in self._lanes.values():
             lane.baseline = snapshot.up_to
         self._counters.resyncs += 1
-        self._joined_at = time.monotonic()
-        self.gate.set()
+        if self._told:
+            self._told.clear()
+            _log.info("the stream %s is read again", self._topology.stream)
+        self._open_gate(trouble="")
 
     async def check_time(self) -> None:
         """Asks the server for its time because a live message seemed late; at most once a second."""
@@ -129,7 +150,7 @@ class Keeper:
         """Joins when asked to and reconciles in between; runs until it is cancelled."""
         rounds = 0
         while True:
-            pause = _PACE_S if self._absent else self._reconcile_every_s
+            pause = _PACE_S if self.trouble else self._reconcile_every_s
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._wanted.wait()
@@ -141,12 +162,14 @@ class Keeper:
                 continue
             rounds += 1
             try:
-                if self._absent or rounds % _WHOLE_EVERY == 0:
+                if self.trouble or rounds % _WHOLE_EVERY == 0:
                     await self.join()
                 else:
                     await self._reconcile()
+            except ReadInterrupted:
+                pass  # the line is told of, and what was missed is read when it is back
             except ReadFailed as failed:
-                _log.debug("reconciling later: %s", failed)
+                self._note_failure(failed)
             for lane in self._lanes.values():
                 lane.audience.forget_closed()
 
@@ -162,10 +185,37 @@ class Keeper:
                 return
             except ReadFailed as failed:
                 self._counters.resyncs_failed += 1
-                _log.warning("the stream %s cannot be read: %s", self._topology.stream, failed)
+                self._note_failure(failed)
             if time.monotonic() - began > self._patience_s:
                 self.gate.set()
             await asyncio.sleep(_RETRY_S)
+
+    def _open_gate(self, *, trouble: str) -> None:
+        self.trouble = trouble
+        self._joined_at = time.monotonic()
+        self.gate.set()
+
+    def _note_failure(self, failed: ReadFailed) -> None:
+        """The stream may be there, and does not answer: what is missed from now on is read when it does."""
+        self._absent = False
+        self.trouble = str(failed)
+        self._tell(logging.WARNING if isinstance(failed, JetStreamSilent) else logging.INFO)
+
+    def _note_absence(self, why: str) -> None:
+        """There is no stream, so nothing is missed; its messages may come all the same, from where we cannot read."""
+        if not self._absent:
+            self._counters.resyncs += 1
+        hears_it = self._absent and self._position.newest > self._newest_when_absent
+        self._absent, self._newest_when_absent = True, self._position.newest
+        self._open_gate(trouble=why)
+        self._tell(logging.WARNING if hears_it else logging.INFO)
+
+    def _tell(self, level: int) -> None:
+        """Logs the trouble, once for each level until the stream is read again."""
+        key = f"{level} {self.trouble}"
+        if key not in self._told:
+            self._told.add(key)
+            _log.log(level, "the stream %s cannot be read: %s", self._topology.stream, self.trouble)
 
     def _take(self, messages: list[Msg]) -> None:
         """Takes last values; first tells lossless streams that they may have missed something before them."""
@@ -225,7 +275,7 @@ class Keeper:
             bucket = self._topology.bucket_stream(next(iter(self._lanes)))
             try:
                 server_ns = await self._reader.server_time_ns(bucket)
-            except ReadInterrupted:
+            except (JetStreamSilent, ReadInterrupted):
                 pass
             except ReadFailed:
                 self._server_clock.alone = True

@@ -24,5 +24,6 @@ class FeedOptions(TypedDict, total=False):
     inbox_prefix: str
     nats_options: Mapping[str, Any] | None
     access: NatsAccess | None
+    domain: str | None
     clock: Callable[[], float]
     wall_clock: Callable[[], float]

@@ -45,6 +45,11 @@ class Reads:
         """Values can arrive now."""
         raise NotImplementedError
 
+    @property
+    def unreadable(self) -> str:
+        """Why the stream cannot be read now; empty while it can."""
+        return ""
+
     def funding(self, market: str) -> FundingEvent | None:
         """Funding of a perp market; ``None`` when it is absent or not fresh."""
         return cast("FundingEvent | None", self._counted(self._funding.fresh(market)))
@@ -125,7 +130,12 @@ class Reads:
             self.cache_hits += 1
             return entry.event
         self.cache_misses += 1
-        cause = explain(connected=self.connected, status=self.status(), status_age_s=self.status_age_s())
+        cause = explain(
+            connected=self.connected,
+            unreadable=self.unreadable,
+            status=self.status(),
+            status_age_s=self.status_age_s(),
+        )
         if entry is None or age_s is None:
             never = (StaleReason.NEVER_SEEN, "the bus has no such market")
             raise MarketNotFound(market, kind, *(cause or never))

@@ -19,7 +19,7 @@ from drift_bus.nats_server import LocalNatsServer
 from drift_schemas.access import close_quietly
 from tests.support.wait import wait_until
 
-__all__ = ["NatsCluster"]
+__all__ = ["NatsCluster", "free_ports"]
 
 _NODES: Final = 3
 _ANSWER_S: Final = 2.0
@@ -35,7 +35,7 @@ class NatsCluster:
     """
 
     def __init__(self) -> None:
-        ports = _free_ports(_NODES)
+        ports = free_ports(_NODES)
         routes = ", ".join(f"nats-route://127.0.0.1:{port}" for port in ports)
         self.nodes = {
             f"n{number}": LocalNatsServer(
@@ -106,7 +106,7 @@ class NatsCluster:
         return {"error": "no answer"}
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that stay free while their server is down.
 
     They lie below those that the system hands out, and begin elsewhere in each process that runs tests.

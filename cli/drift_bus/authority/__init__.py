@@ -1,7 +1,8 @@
 """Who may do what on the NATS server: accounts and users, as a server configuration, keys and certificates."""
 
 from drift_bus.authority.certificates import Certificates, issue_certificates
-from drift_bus.authority.folder import FolderRefused, Plan, Written, write_folder
+from drift_bus.authority.folder import FolderRefused, Written, write_folder
+from drift_bus.authority.plan import Plan
 from drift_bus.authority.roles import InvalidEngineName, accounts_of
 
 __all__ = [

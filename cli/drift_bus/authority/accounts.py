@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 __all__ = ["Account", "Import", "Service", "User", "render_accounts"]
@@ -35,11 +35,21 @@ class Service:
         streams: It may answer with several messages.
         alias: What an importing account calls it inside, for subjects that the server itself answers there too;
             clients use ``subject`` all the same, for the account maps it.
+        other_name: What clients of an importing account may call it too; its leaf nodes have to.
     """
 
     subject: str
     streams: bool = False
     alias: str | None = None
+    other_name: str | None = None
+
+    @property
+    def mappings(self) -> Iterator[tuple[str, str]]:
+        """What an importing account maps: a subject as its clients say it, and what it is called inside."""
+        if self.alias:
+            yield self.subject, self.alias
+        if self.other_name:
+            yield self.other_name, self.alias or self.subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +89,8 @@ def _block(account: Account, accounts: Sequence[Account]) -> str:
         lines += ["  exports: [", *(f"    {line}" for line in exports), "  ]"]
     if account.imports:
         lines += ["  imports: [", *(f"    {line}" for line in _imports(account)), "  ]"]
-    if mappings := [service for one in account.imports for service in one.services if service.alias]:
-        lines += ["  mappings: {", *(f"    {_quoted(s.subject)}: {_quoted(s.alias or '')}" for s in mappings), "  }"]
+    if mappings := [pair for one in account.imports for service in one.services for pair in service.mappings]:
+        lines += ["  mappings: {", *(f"    {_quoted(said)}: {_quoted(inside)}" for said, inside in mappings), "  }"]
     lines.append("}")
     return "".join(f"  {line}\n" for line in lines)
 

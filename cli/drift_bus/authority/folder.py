@@ -13,9 +13,10 @@ from typing import Final
 
 from drift_bus.authority.accounts import render_accounts
 from drift_bus.authority.certificates import issue_certificates
+from drift_bus.authority.leaf import leaf_files, leaf_listener
+from drift_bus.authority.plan import Plan
 from drift_bus.authority.roles import FIXED_ROLES, SYSTEM_ACCOUNT, accounts_of, checked_engines
 from drift_bus.errors import CommandError
-from drift_schemas import Topology
 from drift_schemas.access import KeyPair
 
 __all__ = ["FolderRefused", "Plan", "Written", "write_folder"]
@@ -27,27 +28,6 @@ _MARK: Final = "# Written by drift-bus auth init"
 
 class FolderRefused(CommandError):
     """The folder is there already, or cannot be written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is wanted.
-
-    Attributes:
-        topology: The bus that the server will carry.
-        engines: Names of the engines; each gets an account and a key of its own.
-        hosts: Names and addresses of the server, for its certificate; clients are told the first.
-        listen: Host and port on which the server listens.
-        days: How long the certificate is good.
-        server_folder: Where the server finds this folder, if not where we write it, as in a container.
-    """
-
-    topology: Topology
-    engines: tuple[str, ...]
-    hosts: tuple[str, ...]
-    listen: tuple[str, int]
-    days: int
-    server_folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +100,15 @@ def _texts(
             _settings(folder, plan, role).encode(),
             f"the settings of {role}; no secret",
         )
+    for role in ("publisher", *engines) if plan.leaf_listen else ():
+        texts |= leaf_files(role, keys[role], plan, folder)
     return texts
 
 
 def _server_config(folder: Path, plan: Plan, engines: tuple[str, ...], public_keys: Mapping[str, str]) -> str:
     there = plan.server_folder or folder
     host, port = plan.listen
+    domain = f"\n  domain: {json.dumps(plan.topology.domain)}" if plan.topology.domain else ""
     accounts = render_accounts(accounts_of(plan.topology, engines, public_keys), system=SYSTEM_ACCOUNT)
     return f"""{_MARK} for the prefix {plan.topology.prefix}. It holds public keys only.
 # Start the server: nats-server -c {there / SERVER_CONFIG}
@@ -134,7 +117,7 @@ listen: {json.dumps(f"{host}:{port}")}
 max_payload: {_MAX_PAYLOAD}
 
 jetstream {{
-  store_dir: {json.dumps(str(there / "jetstream"))}
+  store_dir: {json.dumps(str(there / "jetstream"))}{domain}
 }}
 
 tls {{
@@ -142,7 +125,7 @@ tls {{
   key_file: {json.dumps(str(there / "server-key.pem"))}
   handshake_first: "1s" # how long a client has to begin with TLS; one that does not gets the plain greeting first
 }}
-
+{leaf_listener(plan, there)}
 # Nobody gets in without a key: there is no user that stands for strangers.
 {accounts}"""
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from drift_bus.authority.accounts import Account, Import, Service, User
 from drift_bus.errors import UsageProblem
-from drift_schemas import Topology
+from drift_schemas import JetStreamApi, Topology
 
 __all__ = ["FIXED_ROLES", "SYSTEM_ACCOUNT", "InvalidEngineName", "accounts_of", "checked_engines"]
 
@@ -28,7 +28,7 @@ _PUBLISHER_ACCOUNT: Final = "PUBLISHER"
 _REPLAY_ACCOUNT: Final = "REPLAY"
 _RESERVED: Final = frozenset({*FIXED_ROLES, "ca", "server"})
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-_API: Final = "$JS.API"
+_API: Final = JetStreamApi()
 _INBOX: Final = "_INBOX.>"
 _REPLAYS: Final = "replay.>"
 
@@ -77,24 +77,30 @@ def _streams(topology: Topology) -> list[str]:
 def _of_publisher(topology: Topology) -> tuple[str, ...]:
     """Feeds the streams, makes and adjusts them; deletes and purges nothing, and never writes a public subject."""
     ingress = [subject for config in topology.configs() for subject in config.get("subjects", ())]
-    manage = [f"{_API}.STREAM.{verb}.{name}" for name in _streams(topology) for verb in ("INFO", "CREATE", "UPDATE")]
-    direct = [f"{_API}.DIRECT.GET.{name}{tail}" for name in _streams(topology) for tail in ("", ".>")]
+    verbs = ("INFO", "CREATE", "UPDATE")
+    manage = [_API.subject(f"STREAM.{verb}.{name}") for name in _streams(topology) for verb in verbs]
+    direct = [_API.direct_get(name, tail) for name in _streams(topology) for tail in ("", ">")]
     beats = (topology.subjects.status, topology.subjects.standbys)
-    return (*ingress, *beats, f"{_API}.INFO", *manage, *direct)
+    return (*ingress, *beats, _API.subject("INFO"), *manage, *direct)
 
 
 def _reading(topology: Topology) -> tuple[Service, ...]:
     """Requests that read: what is stored, and what a stream is like.
 
-    Stream info gets an alias because every account has the server's own JetStream answer on ``$JS.API.>``.
+    Stream info gets an alias because every account has the server's own JetStream answer on ``$JS.API.>``. With a
+    domain each has its name in the domain, too: a leaf node that logs in as an engine passes on no other.
     """
+
+    def service(action: str, *, streams: bool = False, alias: str | None = None) -> Service:
+        other_name = topology.api.subject(action) if topology.domain else None
+        return Service(_API.subject(action), streams=streams, alias=alias, other_name=other_name)
+
     services: list[Service] = []
     for name in _streams(topology):
-        info = f"{_API}.STREAM.INFO.{name}"
         services += [
-            Service(info, alias=f"drift-bus.info.{name}"),
-            Service(f"{_API}.DIRECT.GET.{name}", streams=True),
-            Service(f"{_API}.DIRECT.GET.{name}.>", streams=True),
+            service(f"STREAM.INFO.{name}", alias=f"drift-bus.info.{name}"),
+            service(f"DIRECT.GET.{name}", streams=True),
+            service(f"DIRECT.GET.{name}.>", streams=True),
         ]
     return tuple(services)
 
@@ -114,6 +120,6 @@ def _replayer(topology: Topology, public_key: str) -> User:
     return User(
         "replay",
         public_key,
-        (*_requests(topology), f"in.{_REPLAYS}", _REPLAYS, f"{_API}.>"),
+        (*_requests(topology), f"in.{_REPLAYS}", _REPLAYS, _API.subject(">")),
         (topology.subjects.everything, _REPLAYS, _INBOX),
     )

@@ -119,7 +119,7 @@ async def _permissions(bus: BusUnderTest, link: Link) -> Finding:
     probes: dict[str, Callable[[], Awaitable[object]]] = {
         "publish": lambda: link.ask(f"in.{subjects.canary}", b"", {"Nats-Expected-Stream": "NONE"}),
         "create and update streams": lambda: link.api(f"STREAM.CREATE.{name}", {"name": "ANOTHER NAME"}),
-        "read streams": lambda: link.ask(f"$JS.API.DIRECT.GET.{name}.{subjects.epoch}"),
+        "read streams": lambda: link.ask(link.where.direct_get(name, subjects.epoch)),
     }
     may: dict[str, bool] = {}
     for what, probe in probes.items():

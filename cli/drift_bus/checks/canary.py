@@ -59,7 +59,7 @@ async def bucket_canary(link: Link, topology: Topology) -> Finding:
             began = time.monotonic()
             await _through(link, own.subjects.public("price", "CANARY"), own.subjects.ingress("price", "CANARY"))
             key = f"$KV.{own.bucket('price')}.CANARY"
-            await _stored(link, f"$JS.API.DIRECT.GET.{own.bucket_stream('price')}.{key}")
+            await _stored(link, link.where.direct_get(own.bucket_stream("price"), key))
             took_ms = (time.monotonic() - began) * 1000
     except Denied:
         return await buckets_follow(link, topology, "this login may make no streams, as only an operator's may")

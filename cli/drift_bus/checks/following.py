@@ -56,7 +56,7 @@ async def buckets_follow(link: Link, topology: Topology, why: str) -> Finding:
 
 async def _newest(link: Link, topology: Topology, kind: Kind) -> _Newest | None:
     question = json.dumps({"last_by_subj": topology.subjects.of_kind(kind)}).encode()
-    headers = (await link.ask(f"$JS.API.DIRECT.GET.{topology.stream}", question)).headers or {}
+    headers = (await link.ask(link.where.direct_get(topology.stream), question)).headers or {}
     if "Nats-Subject" not in headers:
         return None
     now = datetime.fromisoformat((await link.stream_info(topology.stream))["ts"])
@@ -66,9 +66,9 @@ async def _newest(link: Link, topology: Topology, kind: Kind) -> _Newest | None:
 
 async def _arrived(link: Link, topology: Topology, newest: _Newest, deadline: float) -> bool:
     bucket = topology.bucket(newest.kind)
-    key = f"$KV.{bucket}.{newest.market}"
+    request = link.where.direct_get(topology.bucket_stream(newest.kind), f"$KV.{bucket}.{newest.market}")
     while True:
-        headers = (await link.ask(f"$JS.API.DIRECT.GET.{topology.bucket_stream(newest.kind)}.{key}")).headers or {}
+        headers = (await link.ask(request)).headers or {}
         source = headers.get(_SOURCE_HEADER, "").split()
         if len(source) > 1 and int(source[1]) >= newest.sequence:
             return True

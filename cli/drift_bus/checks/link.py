@@ -14,6 +14,7 @@ from nats.aio.msg import Msg
 
 from drift_bus.errors import CommandError
 from drift_bus.redaction import redact
+from drift_schemas import JetStreamApi
 from drift_schemas.access import AccessError, NatsAccess, close_quietly, explain
 
 __all__ = ["ApiError", "Denied", "Link", "NoOneAnswers", "linked"]
@@ -45,11 +46,13 @@ class Link:
 
     Attributes:
         client: The connection.
+        where: Where JetStream listens.
         refusal: Why the server would not have us, in words that name the remedy.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, where: JetStreamApi) -> None:
         self.client = client
+        self.where = where
         self.refusal: str | None = None
         self._denied: set[str] = set()
         self._news = asyncio.Event()
@@ -93,7 +96,7 @@ class Link:
         Raises:
             ApiError: it answered with an error.
         """
-        reply = await self.ask(f"$JS.API.{action}", json.dumps(body).encode() if body else b"")
+        reply = await self.ask(self.where.subject(action), json.dumps(body).encode() if body else b"")
         answer: dict[str, Any] = json.loads(reply.data)
         if error := answer.get("error"):
             raise ApiError(action, error)
@@ -127,7 +130,7 @@ async def linked(server: str, access: NatsAccess) -> AsyncIterator[Link]:
         CommandError: it does not answer, or refuses us; the text ends with the remedy.
     """
     client = Client()
-    link = Link(client)
+    link = Link(client, JetStreamApi(access.domain))
     try:
         login = access.login()
         await client.connect(

@@ -15,6 +15,7 @@ from drift_bus.options import (
     Lifeline,
     LogFormat,
     Markets,
+    NatsDomain,
     NatsUrl,
     Prefix,
     Program,
@@ -38,6 +39,7 @@ def up(
     rpc_url: RpcUrl = None,
     ws_url: WsUrl = None,
     nats_url: NatsUrl = None,
+    nats_domain: NatsDomain = None,
     prefix: Prefix = None,
     program: Program = None,
     cluster: Cluster = None,
@@ -55,6 +57,7 @@ def up(
         "rpc_url": rpc_url,
         "ws_url": ws_url,
         "nats_url": nats_url,
+        "nats_domain": nats_domain,
         "subject_prefix": prefix,
         "program": program,
         "cluster": cluster,
@@ -69,6 +72,7 @@ def publish(
     ws_url: WsUrl = None,
     source: Source = None,
     nats_url: NatsUrl = None,
+    nats_domain: NatsDomain = None,
     program: Program = None,
     markets: Markets = None,
     cluster: Cluster = None,
@@ -88,6 +92,7 @@ def publish(
         "rpc_url": rpc_url,
         "ws_url": ws_url,
         "nats_url": nats_url,
+        "nats_domain": nats_domain,
         "markets": markets,
         "program": program,
         "cluster": cluster,
@@ -111,6 +116,7 @@ def watch(
         ),
     ] = None,
     nats_url: NatsUrl = None,
+    nats_domain: NatsDomain = None,
     prefix: Prefix = None,
     as_json: AsJson = False,
     seconds: Seconds = None,
@@ -124,7 +130,15 @@ def watch(
     """
     from drift_bus.watch import watch as run
 
-    return run(subjects or [], nats_url=nats_url, prefix=prefix, as_json=as_json, seconds=seconds, count=count)
+    return run(
+        subjects or [],
+        nats_url=nats_url,
+        nats_domain=nats_domain,
+        prefix=prefix,
+        as_json=as_json,
+        seconds=seconds,
+        count=count,
+    )
 
 
 @app.command(epilog="Example: drift-bus snapshot price SOL-PERP --json")
@@ -138,6 +152,7 @@ def snapshot(
     ] = None,
     at: At = None,
     nats_url: NatsUrl = None,
+    nats_domain: NatsDomain = None,
     prefix: Prefix = None,
     as_json: AsJson = False,
 ) -> int:
@@ -148,13 +163,14 @@ def snapshot(
     """
     from drift_bus.snapshot import snapshot as run
 
-    return run(kind, market, at=at, nats_url=nats_url, prefix=prefix, as_json=as_json)
+    return run(kind, market, at=at, nats_url=nats_url, nats_domain=nats_domain, prefix=prefix, as_json=as_json)
 
 
 @app.command(epilog="Example: drift-bus status --watch")
 def status(
     again: Annotated[bool, typer.Option("--watch", help="Look again and again, until Ctrl-C.")] = False,
     nats_url: NatsUrl = None,
+    nats_domain: NatsDomain = None,
     prefix: Prefix = None,
     as_json: AsJson = False,
 ) -> int:
@@ -165,4 +181,4 @@ def status(
     """
     from drift_bus.status import status as run
 
-    return run(nats_url=nats_url, prefix=prefix, as_json=as_json, watch=again)
+    return run(nats_url=nats_url, nats_domain=nats_domain, prefix=prefix, as_json=as_json, watch=again)

@@ -7,7 +7,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from drift_bus.options import AsJson, FirstSequence, From, Kinds, LastSequence, MarketsOnly, NatsUrl, Prefix, To
+from drift_bus.options import (
+    AsJson,
+    FirstSequence,
+    From,
+    Kinds,
+    LastSequence,
+    MarketsOnly,
+    NatsDomain,
+    NatsUrl,
+    Prefix,
+    To,
+)
 
 __all__ = ["app"]
 
@@ -38,6 +49,7 @@ def replay(
         int | None, typer.Option("--count", metavar="N", min=1, help="End after N events, with status 0.")
     ] = None,
     nats_url: NatsUrl = None,
+    nats_domain: NatsDomain = None,
     prefix: Prefix = None,
     as_json: AsJson = False,
 ) -> int:
@@ -50,6 +62,7 @@ def replay(
 
     return run(
         nats_url=nats_url,
+        nats_domain=nats_domain,
         prefix=prefix,
         since=since,
         until=until,
@@ -84,6 +97,7 @@ def export(
         bool, typer.Option("--funding-history", help="From the stream that keeps funding longer than the rest.")
     ] = False,
     nats_url: NatsUrl = None,
+    nats_domain: NatsDomain = None,
     prefix: Prefix = None,
     as_json: AsJson = False,
 ) -> int:
@@ -97,6 +111,7 @@ def export(
     return run(
         folder,
         nats_url=nats_url,
+        nats_domain=nats_domain,
         prefix=prefix,
         since=since,
         until=until,
@@ -114,6 +129,7 @@ def export(
 def import_export(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder of an export, or the file of a capture.")],
     nats_url: NatsUrl = None,
+    nats_domain: NatsDomain = None,
     prefix: Prefix = None,
     as_json: AsJson = False,
 ) -> int:
@@ -124,7 +140,7 @@ def import_export(
     """
     from drift_bus.import_ import import_export as run
 
-    return run(path, nats_url=nats_url, prefix=prefix, as_json=as_json)
+    return run(path, nats_url=nats_url, nats_domain=nats_domain, prefix=prefix, as_json=as_json)
 
 
 @app.command(epilog="Example: drift-bus streams --json")
@@ -133,6 +149,7 @@ def streams(
         bool, typer.Option("--all", help="Also those under other prefixes: imports, replays, other buses.")
     ] = False,
     nats_url: NatsUrl = None,
+    nats_domain: NatsDomain = None,
     prefix: Prefix = None,
     as_json: AsJson = False,
 ) -> int:
@@ -143,4 +160,4 @@ def streams(
     """
     from drift_bus.streams import streams as run
 
-    return run(nats_url=nats_url, prefix=prefix, everything=everything, as_json=as_json)
+    return run(nats_url=nats_url, nats_domain=nats_domain, prefix=prefix, everything=everything, as_json=as_json)

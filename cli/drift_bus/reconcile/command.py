@@ -41,6 +41,7 @@ def reconcile(
     timeout_s: float,
     everything: bool,
     nats_url: str | None,
+    nats_domain: str | None,
     prefix: str | None,
     as_json: bool,
 ) -> int:
@@ -54,6 +55,7 @@ def reconcile(
         timeout_s: For the hosted API's whole answer.
         everything: Also show what agrees.
         nats_url: Of the bus.
+        nats_domain: Of the bus.
         prefix: Of the bus.
         as_json: One object instead of tables.
 
@@ -71,7 +73,7 @@ def reconcile(
         open_interest_bps=limits["--open-interest-tolerance-bps"],
         funding=limits["--funding-tolerance"],
     )
-    settings = CommandSettings.load(nats_url=nats_url, subject_prefix=prefix)
+    settings = CommandSettings.load(nats_url=nats_url, nats_domain=nats_domain, subject_prefix=prefix)
 
     async def run(stop: asyncio.Event) -> int:
         try:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from drift_schemas.access.errors import AccessError
 from drift_schemas.access.nkey import KeyPair, looks_like_seed
+from drift_schemas.jetstream_api import InvalidDomain, JetStreamApi
 
 __all__ = ["NatsAccess", "NatsLogin"]
 
@@ -26,7 +27,7 @@ _FALSE: Final = frozenset({"", "0", "false", "no", "off"})
 
 @dataclass(frozen=True, slots=True)
 class NatsAccess:
-    """Who we are at a NATS server, and whom we trust: names of files, never their content.
+    """Who we are at a NATS server, and whom we trust: names of files, never their content; and where its JetStream is.
 
     Attributes:
         creds: A ``.creds`` file, which holds a JWT and a seed: for servers in operator mode.
@@ -37,6 +38,7 @@ class NatsAccess:
         tls_first: Speak TLS from the first byte, and never to a server that answers without it. Without this a
             server, or whoever poses as it, may choose to go on in plain text.
         inbox_prefix: Where answers come, if the server permits only that.
+        domain: The JetStream domain that holds the bus, where we are connected to a leaf node.
     """
 
     creds: str | None = None
@@ -46,6 +48,7 @@ class NatsAccess:
     tls_key: str | None = None
     tls_first: bool = False
     inbox_prefix: str | None = None
+    domain: str | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -59,6 +62,10 @@ class NatsAccess:
             raise AccessError("one login at a time: DRIFT_BUS_NATS_CREDS or DRIFT_BUS_NATS_NKEY_SEED_FILE")
         if bool(self.tls_cert) != bool(self.tls_key):
             raise AccessError("DRIFT_BUS_NATS_TLS_CERT and DRIFT_BUS_NATS_TLS_KEY belong together")
+        try:
+            JetStreamApi(self.domain)
+        except InvalidDomain as error:
+            raise AccessError(f"DRIFT_BUS_NATS_DOMAIN: {error}") from None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> NatsAccess:

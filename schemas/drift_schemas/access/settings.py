@@ -30,6 +30,8 @@ class NatsSettings(BaseModel):
     """TLS with NATS from the first byte, and never without it."""
     nats_inbox_prefix: str | None = None
     """Where NATS sends answers, if only that is permitted."""
+    nats_domain: str | None = None
+    """The JetStream domain that holds the bus, where ``DRIFT_BUS_NATS_URL`` is a leaf node."""
 
     @field_validator("nats_tls_first", mode="before")
     @classmethod
@@ -55,4 +57,5 @@ class NatsSettings(BaseModel):
             tls_key=self.nats_tls_key or None,
             tls_first=self.nats_tls_first,
             inbox_prefix=self.nats_inbox_prefix or None,
+            domain=self.nats_domain or None,
         )

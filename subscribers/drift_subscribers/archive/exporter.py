@@ -139,7 +139,7 @@ async def export_history(
     manifest = Manifest.load(folder)
     if manifest is not None:
         _check_same(folder, manifest, request, source, topology)
-        await _check_same_stream(client, folder, manifest, source)
+        await _check_same_stream(client, topology, folder, manifest, source)
     selection = _selection(request, manifest)
     try:
         span = await find_span(client, topology, selection, stream=source)
@@ -263,8 +263,8 @@ def _check_same(folder: Path, manifest: Manifest, request: Request, stream: str,
         raise OtherExport(f"{folder} holds another export, with {', '.join(others)}: use another folder")
 
 
-async def _check_same_stream(client: Client, folder: Path, manifest: Manifest, stream: str) -> None:
-    async with Inquiry(client, patience_s=PATIENCE_S) as inquiry:
+async def _check_same_stream(client: Client, topology: Topology, folder: Path, manifest: Manifest, stream: str) -> None:
+    async with Inquiry(client, topology.api, patience_s=PATIENCE_S) as inquiry:
         created = (await inquiry.stream_info(stream))["created"]
     if created != manifest.created:
         raise OtherExport(

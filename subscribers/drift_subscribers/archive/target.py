@@ -40,7 +40,7 @@ class Target:
     """A stream for one import: nobody hears its messages as live, and no limit takes them away."""
 
     def __init__(self, client: Client, topology: Topology, source: ImportSource, *, patience_s: float) -> None:
-        self._inquiry = Inquiry(client, patience_s=patience_s)
+        self._inquiry = Inquiry(client, topology.api, patience_s=patience_s)
         self._topology = topology
         self._source = source
 
@@ -75,7 +75,7 @@ class Target:
             state = info["state"]
             events = int(state["messages"]) - sum((state.get("subjects") or {}).values())
             wish = json.dumps({"seq": state["last_seq"]}).encode()
-            last = await inquiry.ask(f"$JS.API.DIRECT.GET.{name}", wish)
+            last = await inquiry.ask(self._topology.api.direct_get(name), wish)
         headers = last.headers or {}
         if "Status" in headers and not events:
             return Place(0, 0, int(state["last_seq"]), 0)

@@ -97,7 +97,7 @@ async def read_ticks(
         HistoryInterrupted: the server stayed away, or the stream was made anew.
     """
     wanted = Selection(kinds=selection.kinds, markets=selection.markets, reassertions=True, journal=True)
-    async with Inquiry(client, patience_s=patience_s) as inquiry:
+    async with Inquiry(client, topology.api, patience_s=patience_s) as inquiry:
         index = StreamIndex(inquiry, topology, stream)
         await index.open()
         first = await index.first_at(begin_ns - max(TTL_NS[kind] for kind in wanted.kinds))

@@ -30,7 +30,7 @@ class StreamIndex:
 
     def __init__(self, inquiry: Inquiry, topology: Topology, stream: str | None = None) -> None:
         self.stream = stream or topology.stream
-        self._direct_get = f"$JS.API.DIRECT.GET.{self.stream}"
+        self._direct_get = topology.api.direct_get(self.stream)
         self._inquiry = inquiry
         self._names = topology.subjects
         self.created = ""
@@ -84,9 +84,7 @@ class StreamIndex:
             sequence, pending = 1, True
             while pending:
                 wish: dict[str, Any] = {"multi_last": [subject], "up_to_seq": up_to, "seq": sequence}
-                *found, end = await self._inquiry.ask_all(
-                    f"$JS.API.DIRECT.GET.{self.stream}", json.dumps(wish).encode()
-                )
+                *found, end = await self._inquiry.ask_all(self._direct_get, json.dumps(wish).encode())
                 if (end.headers or {}).get("Status") == _TOO_MANY:
                     raise HistoryInterrupted(f"{subject} matches more subjects than NATS answers at once")
                 values += [self._stored(message) for message in found]

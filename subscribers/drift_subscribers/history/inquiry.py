@@ -16,6 +16,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
+from drift_schemas import JetStreamApi
 from drift_subscribers.history.errors import HistoryInterrupted, NoHistory
 
 __all__ = ["Inquiry", "JetStreamRefusal"]
@@ -50,11 +51,13 @@ class Inquiry:
 
     Args:
         client: A connection, which stays the caller's.
+        api: Where JetStream listens.
         patience_s: How long a question is asked again while nobody answers.
     """
 
-    def __init__(self, client: Client, *, patience_s: float) -> None:
+    def __init__(self, client: Client, api: JetStreamApi, *, patience_s: float) -> None:
         self.client = client
+        self.where = api
         self.patience_s = patience_s
         self._inbox = client.new_inbox()
         self._numbers = itertools.count(1)
@@ -77,13 +80,13 @@ class Inquiry:
             await self._subscription.unsubscribe()
 
     async def api(self, action: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Calls ``$JS.API.<action>`` and returns its answer.
+        """Calls JetStream and returns its answer.
 
         Raises:
             JetStreamRefusal: the answer is an error.
             HistoryInterrupted: nobody answered within the patience.
         """
-        reply = await self.ask(f"$JS.API.{action}", json.dumps(body).encode())
+        reply = await self.ask(self.where.subject(action), json.dumps(body).encode())
         answer: dict[str, Any] = json.loads(reply.data)
         if error := answer.get("error"):
             raise JetStreamRefusal(int(error.get("err_code", 0)), str(error.get("description", "unknown error")))
@@ -100,9 +103,7 @@ class Inquiry:
             return await self.api(f"STREAM.INFO.{stream}", {})
         except JetStreamRefusal as refusal:
             if refusal.code == _STREAM_NOT_FOUND:
-                raise NoHistory(
-                    f"there is no stream {stream} on this server: has a publisher run here with this prefix?"
-                ) from None
+                raise NoHistory(self.where.no_stream(stream)) from None
             raise HistoryInterrupted(f"JetStream: {stream}: {refusal}") from None
 
     async def ask(self, subject: str, wish: bytes) -> Msg:
@@ -128,7 +129,7 @@ class Inquiry:
                 answer = await self._ask_once(subject, wish, until_status=until_status)
                 if (answer[-1].headers or {}).get("Status") != _NOBODY:
                     return answer
-                why = "JetStream is not there: start the server with -js"
+                why = self._why_nobody(subject)
             except TimeoutError:
                 why = "no answer"
             except NatsError as error:
@@ -136,6 +137,10 @@ class Inquiry:
             if time.monotonic() > deadline:
                 raise HistoryInterrupted(f"NATS: {subject}: {why}, for {self.patience_s:g} s")
             await asyncio.sleep(_PAUSE_S)
+
+    def _why_nobody(self, subject: str) -> str:
+        """Nobody answers for a stream that is not there, either; what asks the API itself is answered by JetStream."""
+        return "nobody answers" if ".DIRECT.GET." in subject else self.where.silence
 
     async def _ask_once(self, subject: str, wish: bytes, *, until_status: bool) -> list[Msg]:
         number = str(next(self._numbers))

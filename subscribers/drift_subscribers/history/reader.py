@@ -119,7 +119,7 @@ class _SpanReader:
     def __init__(
         self, client: Client, topology: Topology, selection: Selection, span: Span, *, batch: int, patience_s: float
     ) -> None:
-        self.inquiry = Inquiry(client, patience_s=patience_s)
+        self.inquiry = Inquiry(client, topology.api, patience_s=patience_s)
         self._names = topology.subjects
         self._selection = selection
         self._span = span
@@ -163,7 +163,7 @@ class _SpanReader:
             "batch": limit,
             "max_bytes": max(_BATCH_BYTES // len(self._cursors), 128 * 1024),
         }
-        subject = f"$JS.API.DIRECT.GET.{self._span.stream}"
+        subject = self.inquiry.where.direct_get(self._span.stream)
         try:
             *messages, end = await self.inquiry.ask_all(subject, json.dumps(wish).encode())
         except HistoryInterrupted:

@@ -66,7 +66,7 @@ async def find_span(
         HistoryInterrupted: the server does not answer.
     """
     names = topology.subjects
-    async with Inquiry(client, patience_s=patience_s) as inquiry:
+    async with Inquiry(client, topology.api, patience_s=patience_s) as inquiry:
         index = StreamIndex(inquiry, topology, stream)
         await index.open()
         oldest = await _oldest_within_reach(index, names, selection)
@@ -100,7 +100,7 @@ async def check_reach(
     Raises:
         NoHistory, EmptyHistory, HistoryPurged, HistoryInterrupted: as :func:`find_span`.
     """
-    async with Inquiry(client, patience_s=patience_s) as inquiry:
+    async with Inquiry(client, topology.api, patience_s=patience_s) as inquiry:
         index = StreamIndex(inquiry, topology, stream)
         await index.open()
         await _oldest_within_reach(index, topology.subjects, Selection(since_ns=moment_ns))

@@ -68,7 +68,7 @@ class BusReplay(Paced):
     ) -> None:
         super().__init__(Pacer(speed, options.get("clock", time.monotonic)))
         self._source = Source(server, options)
-        self._target = ReplayTarget(name, keep_s=keep_s)
+        self._target = ReplayTarget(name, keep_s=keep_s, domain=self._source.topology.domain)
         self._replace = replace
         self._stack = AsyncExitStack()
         self._performance: Performance | None = None
@@ -81,7 +81,9 @@ class BusReplay(Paced):
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(source.connected())
             span = await source.span(client)
-            inquiry = await stack.enter_async_context(Inquiry(client, patience_s=source.patience_s))
+            inquiry = await stack.enter_async_context(
+                Inquiry(client, source.topology.api, patience_s=source.patience_s)
+            )
             await target.create(
                 inquiry, replace=self._replace, description=f"drift-bus: replay of {source.selection.describe()}"
             )

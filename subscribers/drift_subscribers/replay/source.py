@@ -55,6 +55,8 @@ class ReplayOptions(TypedDict, total=False):
     """As for ``DriftFeed``."""
     access: NatsAccess | None
     """As for ``DriftFeed``."""
+    domain: str | None
+    """As for ``DriftFeed``."""
     clock: Callable[[], float]
     """Monotonic seconds, by which a replay is paced."""
 
@@ -76,7 +78,9 @@ class Source:
             kinds=KINDS if kinds is None else tuple(dict.fromkeys(kinds)),
             markets=() if markets is None else tuple(dict.fromkeys(markets)),
         )
-        self.topology = Topology(options.get("prefix", "drift"))
+        access = options.get("access")
+        domain = options.get("domain") or (access.domain if access else None)
+        self.topology = Topology(options.get("prefix", "drift"), domain=domain)
         self.stream = options.get("stream")
         self.patience_s = options.get("patience_s", 30.0)
         self._server = server

@@ -21,7 +21,7 @@ _STREAM_NOT_FOUND: Final = 10059
 _NS: Final = 1_000_000_000
 
 
-def replay_topology(name: str) -> Topology:
+def replay_topology(name: str, *, domain: str | None = None) -> Topology:
     """Names of subjects, stream and buckets of the replay ``name``: ``replay.<name>.price.SOL``, ``REPLAY_<NAME>``.
 
     Raises:
@@ -29,7 +29,7 @@ def replay_topology(name: str) -> Topology:
     """
     if not _NAME.fullmatch(name):
         raise BadReplayName(f"replay name {name!r}: use 1 to 24 of a-z 0-9 _ -")
-    return Topology(f"replay.{name}")
+    return Topology(f"replay.{name}", domain=domain)
 
 
 class ReplayTarget:
@@ -42,14 +42,15 @@ class ReplayTarget:
     Args:
         name: The replay's name.
         keep_s: How long the stream keeps what was replayed, in seconds of wall time.
+        domain: The JetStream domain to make it in, where we are connected to a leaf node.
 
     Raises:
         BadReplayName: it is none.
     """
 
-    def __init__(self, name: str, *, keep_s: int) -> None:
+    def __init__(self, name: str, *, keep_s: int, domain: str | None = None) -> None:
         self.name = name
-        self.topology = replay_topology(name)
+        self.topology = replay_topology(name, domain=domain)
         self._keep_s = keep_s
         self._config: dict[str, Any] = {}
         self._asked: Inquiry | None = None
@@ -116,7 +117,7 @@ class ReplayTarget:
     async def message_at(self, sequence: int) -> Msg | None:
         """The stored message at a sequence; ``None`` when it is not there."""
         wish = json.dumps({"seq": sequence}).encode()
-        message = await self._inquiry.ask(f"$JS.API.DIRECT.GET.{self.topology.stream}", wish)
+        message = await self._inquiry.ask(self.topology.api.direct_get(self.topology.stream), wish)
         return None if "Status" in (message.headers or {}) else message
 
     async def _found(self) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from drift_schemas import (
     MSG_ID_HEADER,
     SEQUENCE_HEADER,
     SUBJECT_HEADER,
+    JetStreamApi,
     Kind,
     MarketDataEvent,
     Topology,
@@ -53,7 +54,7 @@ async def expire(bus: BusWriter, *sequences: int) -> None:
 
 async def stored(client: Client, topology: Topology, stream: str | None = None) -> list[StoredMessage]:
     """Everything in a stream, one by one."""
-    async with Inquiry(client, patience_s=30) as inquiry:
+    async with Inquiry(client, JetStreamApi(), patience_s=30) as inquiry:
         index = StreamIndex(inquiry, topology, stream)
         await index.open()
         found: list[StoredMessage] = []
@@ -64,7 +65,7 @@ async def stored(client: Client, topology: Topology, stream: str | None = None) 
 
 async def stored_at(client: Client, topology: Topology, sequence: int) -> int:
     """When the message at a sequence was stored."""
-    async with Inquiry(client, patience_s=30) as inquiry:
+    async with Inquiry(client, JetStreamApi(), patience_s=30) as inquiry:
         message = await StreamIndex(inquiry, topology).first_of([topology.subjects.everything], sequence)
         assert message is not None
         assert message.sequence == sequence
@@ -74,9 +75,9 @@ async def stored_at(client: Client, topology: Topology, sequence: int) -> int:
 async def bucket_of(client: Client, topology: Topology, kind: Kind) -> dict[str, bytes]:
     """Keys and values of a bucket, read from its stream."""
     bucket = topology.bucket(kind)
-    async with Inquiry(client, patience_s=30) as inquiry:
+    async with Inquiry(client, JetStreamApi(), patience_s=30) as inquiry:
         wish = json.dumps({"multi_last": [f"$KV.{bucket}.>"]}).encode()
-        *found, _ = await inquiry.ask_all(f"$JS.API.DIRECT.GET.{topology.bucket_stream(kind)}", wish)
+        *found, _ = await inquiry.ask_all(topology.api.direct_get(topology.bucket_stream(kind)), wish)
     values: dict[str, bytes] = {}
     for message in found:
         headers = message.headers or {}
