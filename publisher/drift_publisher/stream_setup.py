@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import json
 import logging
 import time
@@ -29,6 +29,7 @@ _NO_ROOM_HINT: Final = (
 )
 _TIMEOUT_S: Final = 10.0
 _ASK_AGAIN_S: Final = 1.0
+_LOOK_S: Final = 0.2
 
 
 async def ensure_topology(nats: Client, topology: Topology) -> bool:
@@ -78,7 +79,7 @@ async def _accept(nats: Client, api: JetStreamApi, verb: str, config: dict[str, 
 
 async def _request(nats: Client, api: JetStreamApi, action: str, body: dict[str, Any]) -> dict[str, Any]:
     try:
-        reply = await _ask(nats, api.subject(action), json.dumps(body).encode())
+        reply = await _ask(nats, api, action, json.dumps(body).encode())
     except NoRespondersError:
         raise NatsUnavailable(api.silence) from None
     except NatsError as error:
@@ -87,13 +88,23 @@ async def _request(nats: Client, api: JetStreamApi, action: str, body: dict[str,
     return answer
 
 
-async def _ask(nats: Client, subject: str, body: bytes) -> Msg:
+async def _ask(nats: Client, api: JetStreamApi, action: str, body: bytes) -> Msg:
     """Asks more than once where asking changes nothing.
 
-    In a cluster nobody answers for a stream that another publisher is just creating, not even once it is there.
+    In a cluster nobody answers for a stream that another publisher is just creating, not even once it is there. And
+    nobody listens for a domain while a leaf node that was just started has not found its hub.
     """
     deadline = time.monotonic() + _TIMEOUT_S
-    while ".STREAM.INFO." in subject and time.monotonic() < deadline - _ASK_AGAIN_S:
-        with contextlib.suppress(NatsTimeout):
-            return await nats.request(subject, body, timeout=_ASK_AGAIN_S)
-    return await nats.request(subject, body, timeout=deadline - time.monotonic())
+    while True:
+        left_s = deadline - time.monotonic()
+        is_early = left_s > _ASK_AGAIN_S
+        asks_again = is_early and action.startswith("STREAM.INFO.")
+        try:
+            return await nats.request(api.subject(action), body, timeout=_ASK_AGAIN_S if asks_again else left_s)
+        except NatsTimeout:
+            if not asks_again:
+                raise
+        except NoRespondersError:
+            if api.domain is None or not is_early:
+                raise
+            await asyncio.sleep(_LOOK_S)

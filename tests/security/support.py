@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -25,7 +25,6 @@ __all__ = [
     "PATIENT",
     "Guarded",
     "Login",
-    "LoginWriter",
     "authority",
     "guarded_server",
     "refused_connection",
@@ -127,7 +126,7 @@ class Guarded:
     @asynccontextmanager
     async def writer(self, role: str = "publisher") -> AsyncIterator[BusWriter]:
         """A stand-in for the publisher, with a role's credentials."""
-        async with LoginWriter(self.url, self.access(role)) as writer:
+        async with BusWriter(self.url, access=self.access(role)) as writer:
             yield writer
 
     async def streams(self) -> dict[str, Any]:
@@ -142,29 +141,6 @@ def _lasting(info: dict[str, Any]) -> dict[str, int]:
     """What changes by a write, a deletion or a consumer, and not by a bucket's TTL."""
     lasting = {"last_seq", "consumer_count"} | (set() if info["config"]["name"].startswith("KV_") else {"messages"})
     return {name: info["state"][name] for name in lasting}
-
-
-class LoginWriter(BusWriter):
-    """Writes as the publisher does, after a login."""
-
-    def __init__(self, url: str, access: NatsAccess) -> None:
-        super().__init__(url)
-        self._access = access
-
-    async def __aenter__(self) -> Self:
-        async def ignore(_: Exception) -> None:
-            pass
-
-        self._client = client = Client()
-        await client.connect(
-            self._url,
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=1,
-            error_cb=ignore,
-            **self._access.login().options_for(client),
-        )
-        await self.make_stream()
-        return self
 
 
 @asynccontextmanager

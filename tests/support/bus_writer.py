@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Self
 
-import nats
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
@@ -31,7 +30,7 @@ from drift_schemas import (
     encode,
     schema_of,
 )
-from drift_schemas.access import close_quietly
+from drift_schemas.access import NatsAccess, close_quietly
 
 __all__ = ["BusWriter", "funding_event", "market_event", "price_event", "sample", "spot_event", "status_event"]
 
@@ -204,7 +203,8 @@ class BusWriter:
 
     _run = itertools.count()
 
-    def __init__(self, url: str, *, prefix: str = "drift", make: bool = True) -> None:
+    def __init__(self, url: str, *, prefix: str = "drift", make: bool = True, access: NatsAccess | None = None) -> None:
+        self._access = access or NatsAccess()
         self.topology = Topology(prefix)
         self.stored: dict[str, list[tuple[int, MarketDataEvent]]] = {}
         """Acknowledged changes by public subject, with their sequences, in order."""
@@ -221,11 +221,13 @@ class BusWriter:
         return self._client
 
     async def __aenter__(self) -> Self:
-        self._client = await nats.connect(
+        self._client = client = Client()
+        await client.connect(
             self._url.split(","),
             max_reconnect_attempts=-1,
-            reconnect_time_wait=0.1,
+            reconnect_time_wait=0.1,  # type: ignore[arg-type]
             error_cb=_ignore,
+            **self._access.login().options_for(client),
         )
         if self._make:
             await self.make_stream()

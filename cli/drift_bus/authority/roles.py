@@ -78,10 +78,11 @@ def _of_publisher(topology: Topology) -> tuple[str, ...]:
     """Feeds the streams, makes and adjusts them; deletes and purges nothing, and never writes a public subject."""
     ingress = [subject for config in topology.configs() for subject in config.get("subjects", ())]
     verbs = ("INFO", "CREATE", "UPDATE")
-    manage = [_API.subject(f"STREAM.{verb}.{name}") for name in _streams(topology) for verb in verbs]
-    direct = [_API.direct_get(name, tail) for name in _streams(topology) for tail in ("", ">")]
+    actions = ["INFO", *(f"STREAM.{verb}.{name}" for name in _streams(topology) for verb in verbs)]
+    actions += [f"DIRECT.GET.{name}{tail}" for name in _streams(topology) for tail in ("", ".>")]
+    asks = [api.subject(action) for api in dict.fromkeys((_API, topology.api)) for action in actions]
     beats = (topology.subjects.status, topology.subjects.standbys)
-    return (*ingress, *beats, _API.subject("INFO"), *manage, *direct)
+    return (*ingress, *beats, *asks)
 
 
 def _reading(topology: Topology) -> tuple[Service, ...]:
@@ -107,7 +108,10 @@ def _reading(topology: Topology) -> tuple[Service, ...]:
 
 def _requests(topology: Topology) -> tuple[str, ...]:
     return tuple(
-        subject for service in _reading(topology) for subject in (service.subject, service.alias) if subject is not None
+        subject
+        for service in _reading(topology)
+        for subject in (service.subject, service.alias, service.other_name)
+        if subject is not None
     )
 
 

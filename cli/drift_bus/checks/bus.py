@@ -70,7 +70,7 @@ async def examine_bus(bus: BusUnderTest) -> AsyncIterator[Finding]:
 
 
 async def _examine(bus: BusUnderTest, link: Link) -> AsyncIterator[Finding]:
-    jetstream = await checked("nats jetstream", lambda: _jetstream(link))
+    jetstream = await checked("nats jetstream", lambda: _jetstream(bus, link))
     yield jetstream
     if jetstream.result == "failed":
         return
@@ -100,17 +100,29 @@ async def _server(server: str, link: Link) -> Finding:
     return ok("", said, version=version, ping_ms=round(ping_ms, 2))
 
 
-async def _jetstream(link: Link) -> Finding:
+async def _jetstream(bus: BusUnderTest, link: Link) -> Finding:
     remedy = "start nats-server with -js and a store_dir, or use a login whose account has it, as the publisher's"
     try:
         info = await link.api("INFO")
     except NoOneAnswers:
-        return failed("", "this server has no JetStream", remedy)
+        if await _can_read(bus, link):
+            return skipped("", "JetStream tells nothing of itself here, and has the streams: a leaf node of an engine")
+        return failed("", link.where.silence, remedy)
     except ApiError as error:
         return failed("", str(error), remedy)
     except Denied:
         return skipped("", "this login may not ask JetStream about itself, which is right for an engine")
     return ok("", f"on, {info.get('streams', 0)} streams", streams=info.get("streams", 0))
+
+
+async def _can_read(bus: BusUnderTest, link: Link) -> bool:
+    try:
+        await link.api(f"STREAM.INFO.{bus.topology.stream}")
+    except ApiError as error:
+        return error.code == _NOT_FOUND
+    except (Denied, NoOneAnswers):
+        return False
+    return True
 
 
 async def _permissions(bus: BusUnderTest, link: Link) -> Finding:
@@ -122,14 +134,21 @@ async def _permissions(bus: BusUnderTest, link: Link) -> Finding:
         "read streams": lambda: link.ask(link.where.direct_get(name, subjects.epoch)),
     }
     may: dict[str, bool] = {}
+    unheard: list[str] = []
     for what, probe in probes.items():
         try:
             await probe()
             may[what] = True
         except Denied:
             may[what] = False
-        except (ApiError, NoOneAnswers, TimeoutError):
-            may[what] = True  # allowed, and refused or unheard for a reason that other checks tell
+        except NoOneAnswers:
+            may[what] = True
+            unheard.append(what)
+        except (ApiError, TimeoutError):
+            may[what] = True  # allowed, and refused for a reason that other checks tell
+    if "read streams" not in unheard and may["read streams"]:
+        # The stream hears those who may reach it. A leaf node does not say that its login may not.
+        may |= dict.fromkeys(unheard, False)
     can = ", ".join(what for what, allowed in may.items() if allowed) or "nothing"
     cannot = ", ".join(what for what, allowed in may.items() if not allowed)
     if not cannot:
@@ -147,7 +166,7 @@ async def _stream(bus: BusUnderTest, link: Link, wanted: Mapping[str, Any]) -> F
         info = await link.stream_info(wanted["name"])
     except ApiError as error:
         if error.code == _NOT_FOUND:
-            return warning("", "it is not there", "a publisher creates it at its start: start one")
+            return warning("", "it is not there", link.where.no_stream(wanted["name"]))
         raise
     except Denied:
         return skipped("", "this login may not ask about it")

@@ -39,6 +39,8 @@ async def stream_canary(link: Link, topology: Topology) -> Finding:
     try:
         took = await _through(link, subject, f"in.{subject}")
     except NoOneAnswers:
+        if await _is_there(link, topology):
+            return skipped("", "this login's leaf node may not publish, which is right for an engine")
         return skipped("", "there is no stream yet: a publisher creates it at its start")
     except Denied:
         return skipped("", "this login may not publish, which is right for an engine")
@@ -61,7 +63,7 @@ async def bucket_canary(link: Link, topology: Topology) -> Finding:
             key = f"$KV.{own.bucket('price')}.CANARY"
             await _stored(link, link.where.direct_get(own.bucket_stream("price"), key))
             took_ms = (time.monotonic() - began) * 1000
-    except Denied:
+    except (Denied, NoOneAnswers):
         return await buckets_follow(link, topology, "this login may make no streams, as only an operator's may")
     except ApiError as error:
         return failed(
@@ -72,6 +74,13 @@ async def bucket_canary(link: Link, topology: Topology) -> Finding:
     return ok(
         "", f"in a bucket after {took_ms:.1f} ms, on a temporary pair, deleted again", bucket_ms=round(took_ms, 1)
     )
+
+
+async def _is_there(link: Link, topology: Topology) -> bool:
+    with contextlib.suppress(ApiError, Denied, NoOneAnswers, TimeoutError):
+        await link.stream_info(topology.stream)
+        return True
+    return False
 
 
 class _Lost(RuntimeError):

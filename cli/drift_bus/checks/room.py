@@ -7,7 +7,7 @@ import secrets
 from typing import Any, Final
 
 from drift_bus.checks.finding import Finding, failed, ok, skipped, warning
-from drift_bus.checks.link import ApiError, Denied, Link
+from drift_bus.checks.link import ApiError, Denied, Link, NoOneAnswers
 from drift_schemas import Topology
 
 __all__ = ["room"]
@@ -27,7 +27,7 @@ async def room(link: Link, topology: Topology) -> Finding:
     """Whether the streams fit: asks for as much as is missing, by a stream that is deleted at once."""
     try:
         info = await link.api("INFO")
-    except (ApiError, Denied):
+    except (ApiError, Denied, NoOneAnswers):
         return skipped("", "this login may not ask how much is used, which is right for an engine")
     used, limit = int(info.get("storage", 0)), int(info.get("limits", {}).get("max_storage", -1))
     said = f"{used / _GIB:.2f} GiB stored" + (f" of {limit / _GIB:.2f} GiB allowed" if limit > 0 else "")
