@@ -95,7 +95,11 @@ async def _server_time_ns(client: Client, topology: Topology, kind: Kind) -> int
     info: dict[str, Any] = json.loads(reply.data)
     if "error" in info:
         if info["error"].get("code") == 404:
-            raise NoBucket(f"no bucket {topology.bucket(kind)}: {topology.api.no_stream(topology.bucket_stream(kind))}")
+            where = "on this server" if topology.domain is None else f"in the JetStream domain {topology.domain!r}"
+            raise NoBucket(
+                f"no bucket {topology.bucket(kind)} {where}: no publisher has run here with the prefix "
+                f"{topology.prefix!r}; {topology.api.elsewhere}"
+            )
         raise CommandError(f"NATS: {info['error'].get('description', 'unknown error')}")
     return parse_time_stamp(info["ts"])
 

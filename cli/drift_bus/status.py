@@ -159,7 +159,8 @@ async def _last(client: Client, topology: Topology, subject: str) -> bytes:
         async with asyncio.timeout(_ANSWER_S):
             found = await client.request(topology.api.direct_get(topology.stream, subject), timeout=None)  # type: ignore[arg-type]
     except NoRespondersError:
-        raise CommandError(topology.api.no_stream(topology.stream)) from None
+        what = f"the stream {topology.stream} does not answer: has a publisher run here?"
+        raise CommandError(f"{what} {topology.api.elsewhere}") from None
     except (NatsError, TimeoutError):
         raise CommandError(
             f"the stream {topology.stream} does not answer: has a publisher run here, and may we read {subject}?"

@@ -53,19 +53,20 @@ class JetStreamApi:
     def silence(self) -> str:
         """What it means that nobody listens there, and what to do."""
         if self.domain is None:
-            return (
-                f"no JetStream answers under {self.prefix}: behind a leaf node give the hub's JetStream domain "
-                "(DRIFT_BUS_NATS_DOMAIN), elsewhere start nats-server with -js"
-            )
+            return f"no JetStream answers under {self.prefix}: {self.elsewhere}; else start nats-server with -js"
         return (
             f"no JetStream answers under {self.prefix}: the leaf node may have lost its hub, or no domain is called "
             f"{self.domain!r} (DRIFT_BUS_NATS_DOMAIN)"
         )
 
+    @property
+    def elsewhere(self) -> str:
+        """Where to look for what JetStream does not have here."""
+        if self.domain is None:
+            return "behind a leaf node give the hub's JetStream domain (DRIFT_BUS_NATS_DOMAIN)"
+        return f"is {self.domain!r} the domain of the publisher's server (DRIFT_BUS_NATS_DOMAIN)?"
+
     def no_stream(self, stream: str) -> str:
         """What it means that JetStream answers and has no such stream, and what to do."""
-        if self.domain is None:
-            remedy = "behind a leaf node with a JetStream of its own give the hub's domain (DRIFT_BUS_NATS_DOMAIN)"
-        else:
-            remedy = f"is {self.domain!r} the domain of the publisher's server (DRIFT_BUS_NATS_DOMAIN)?"
-        return f"there is no stream {stream} under {self.prefix}: has a publisher run there with this prefix? {remedy}"
+        where = "on this server" if self.domain is None else f"in the JetStream domain {self.domain!r}"
+        return f"there is no stream {stream} {where}: has a publisher run here with this prefix? {self.elsewhere}"

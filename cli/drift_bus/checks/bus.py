@@ -166,7 +166,8 @@ async def _stream(bus: BusUnderTest, link: Link, wanted: Mapping[str, Any]) -> F
         info = await link.stream_info(wanted["name"])
     except ApiError as error:
         if error.code == _NOT_FOUND:
-            return warning("", "it is not there", link.where.no_stream(wanted["name"]))
+            remedy = f"a publisher creates it at its start: start one; {link.where.elsewhere}"
+            return warning("", "it is not there", remedy)
         raise
     except Denied:
         return skipped("", "this login may not ask about it")
