@@ -13,6 +13,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from drift_schemas import KINDS, LAST_SEQUENCE_HEADER, SCHEMA_HEADER, SEQUENCE_HEADER, STREAM_HEADER, PriceEvent
+from drift_schemas.access import close_quietly
 from drift_simulator import Simulator, SimulatorConfig
 from drift_subscribers import (
     DriftFeed,
@@ -55,7 +56,7 @@ async def linked(site: LeafSite) -> None:
     try:
         await wait_until(hears, what="the leaf node passes requests on")
     finally:
-        await client.close()
+        await close_quietly(client)
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -185,7 +186,7 @@ async def test_what_is_republished_crosses_the_link_with_its_headers_and_nobody_
             at_hub = await bus.client.request("$JS.API.STREAM.INFO.DRIFT", timeout=5)
             assert json.loads(at_hub.data)["state"]["messages"] == sequence
         finally:
-            await client.close()
+            await close_quietly(client)
 
 
 @pytest.mark.parametrize("hub", ["no domain", "accounts"])
