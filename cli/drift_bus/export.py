@@ -83,7 +83,9 @@ def _kinds(typed: Sequence[str] | None, *, funding_history: bool) -> tuple[Kind,
 def _tell(folder: Path, result: ExportResult, *, as_json: bool) -> None:
     manifest = result.manifest
     if manifest.refused:
-        complain(f"{manifest.refused} messages could not be read and are not in the export")
+        complain(
+            f"{manifest.refused} messages are not in the export: unreadable, or with an integer that fits no column"
+        )
     if not manifest.finished:
         complain(f"stopped: complete to sequence {manifest.complete_through}; the same command goes on from there")
     if as_json:

@@ -13,18 +13,19 @@ from drift_subscribers.history import StoredMessage
 
 __all__ = [
     "KEY_COLUMNS",
-    "WIDE_FIELDS",
+    "LAYOUT",
     "Column",
     "ColumnType",
+    "Layout",
     "Numbers",
     "Row",
     "columns_of",
     "row_maker",
 ]
 
-ColumnType = Literal["integer", "wide", "decimal", "text", "flag", "time"]
-"""``integer``: 64 bits, signed; ``wide``: 38 decimal digits; ``decimal``: 38 digits, of which ``exponent`` behind the
-point; ``time``: nanoseconds since the epoch, UTC."""
+ColumnType = Literal["integer", "unsigned", "wide", "decimal", "text", "flag", "time"]
+"""``integer``: 64 bits, signed; ``unsigned``: 64 bits; ``wide``: 38 decimal digits; ``decimal``: 38 digits, of which
+``exponent`` behind the point; ``time``: nanoseconds since the epoch, UTC."""
 
 Numbers = Literal["integers", "decimals"]
 """Whether scaled quantities stand as the chain's integers or as decimals in natural units."""
@@ -32,20 +33,14 @@ Numbers = Literal["integers", "decimals"]
 Row = tuple[Any, ...]
 """One event: values in the order of its kind's columns, integers unscaled whatever the file writes."""
 
-WIDE_FIELDS: Final = frozenset(
-    {
-        "cumulative_borrow_interest",
-        "cumulative_deposit_interest",
-        "cumulative_funding_rate_long",
-        "cumulative_funding_rate_short",
-        "deposit_balance",
-        "borrow_balance",
-        "max_open_interest",
-        "open_interest_long",
-        "open_interest_short",
-    }
-)
-"""Fields with 128 bits on chain."""
+Layout = Literal[1, 2]
+"""Which columns an export has: a folder keeps the layout that it was begun with. In 1 all 64 bits are signed."""
+
+LAYOUT: Final[Layout] = 2
+
+_UNSIGNED: Final = frozenset({"oracle_confidence", "safe_oracle_confidence"})
+"""Fields of which 2^64 - 1 is an ordinary value: the worst confidence there is. Other unsigned fields, prices above
+all, have signed columns: unsigned ones wrap round where a reader subtracts them."""
 
 
 class Column(NamedTuple):
@@ -77,10 +72,10 @@ KEY_COLUMNS: Final = (
 
 
 @cache
-def columns_of(kind: Kind, numbers: Numbers = "integers") -> tuple[Column, ...]:
+def columns_of(kind: Kind, numbers: Numbers = "integers", layout: Layout = LAYOUT) -> tuple[Column, ...]:
     """The columns of a kind's table: the key columns, then the event's fields in their order."""
     model = EVENT_TYPES[kind]
-    return KEY_COLUMNS + tuple(_column(model, name, numbers) for name in model.model_fields)
+    return KEY_COLUMNS + tuple(_column(model, name, numbers, layout) for name in model.model_fields)
 
 
 def row_maker(kind: Kind) -> Callable[[StoredMessage, MarketDataEvent], Row]:
@@ -95,7 +90,7 @@ def row_maker(kind: Kind) -> Callable[[StoredMessage, MarketDataEvent], Row]:
     return row
 
 
-def _column(model: type[MarketDataEvent], name: str, numbers: Numbers) -> Column:
+def _column(model: type[MarketDataEvent], name: str, numbers: Numbers, layout: Layout) -> Column:
     info = model.model_fields[name]
     base, nullable = _base_type(info.annotation)
     unit = model.units().get(name)
@@ -106,7 +101,9 @@ def _column(model: type[MarketDataEvent], name: str, numbers: Numbers) -> Column
     elif base is str:
         kind = "text"
     elif base is int:
-        kind = "wide" if name in WIDE_FIELDS else "integer"
+        kind = "wide" if model.widths()[name].is_text else "integer"
+        if name in _UNSIGNED and layout > 1:
+            kind = "unsigned"
         if exponent and numbers == "decimals":
             kind = "decimal"
     else:

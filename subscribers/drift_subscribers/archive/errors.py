@@ -51,7 +51,15 @@ class DamagedExport(ArchiveError):
 
 
 class UnfitValue(ArchiveError):
-    """An integer is larger than its column can hold."""
+    """Integers are larger than their column can hold; an export leaves these events out, and counts them.
+
+    Attributes:
+        rows: The sequences of the events.
+    """
+
+    def __init__(self, what: str, rows: frozenset[int]) -> None:
+        super().__init__(what)
+        self.rows = rows
 
 
 class ImportRefused(ArchiveError):

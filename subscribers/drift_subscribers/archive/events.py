@@ -62,7 +62,7 @@ def _of_kind(folder: Path, manifest: Manifest, kind: Kind, after: int) -> Iterat
 
 def _of_part(folder: Path, manifest: Manifest, part: Part) -> Iterator[ArchivedEvent]:
     path, request, rows = folder / part.path, manifest.request, 0
-    model, columns = EVENT_TYPES[part.kind], columns_of(part.kind, request.numbers)
+    model, columns = EVENT_TYPES[part.kind], columns_of(part.kind, request.numbers, manifest.layout)
     names = [column.name for column in columns[len(KEY_COLUMNS) :]]
     for batch in read_rows(path, request.format, columns, gzipped=request.gzipped):
         rows += len(batch)

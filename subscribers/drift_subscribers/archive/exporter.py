@@ -12,7 +12,7 @@ from typing import Final
 from nats.aio.client import Client
 
 from drift_schemas import KINDS, Kind, Topology
-from drift_subscribers.archive.columns import Numbers
+from drift_subscribers.archive.columns import LAYOUT, Numbers
 from drift_subscribers.archive.errors import ArchiveError, OtherExport
 from drift_subscribers.archive.files import Format
 from drift_subscribers.archive.folder import locked_folder, remove_traces
@@ -122,7 +122,6 @@ async def export_history(
         OtherExport: the folder holds something else, or another export writes there now.
         DamagedExport: a part of the export that is there is missing or has another size.
         MissingExtra: Parquet without pyarrow.
-        UnfitValue: an integer does not fit its column.
     """
     if gzipped and file_format == "parquet":
         raise ArchiveError("Parquet files are compressed inside (zstd): gzip is for csv and jsonl")
@@ -234,6 +233,7 @@ def _new_manifest(topology: Topology, request: Request, selection: Selection, sp
         since_ns=selection.since_ns,
         until_ns=selection.until_ns,
         complete_through=span.first_sequence - 1,
+        layout=LAYOUT,
     )
 
 

@@ -19,6 +19,7 @@ from drift_schemas import (
     STORED_AT_HEADER,
     STORED_SEQUENCE_HEADER,
     TTL_HEADER,
+    OutOfRange,
     Topology,
     encode,
     schema_of,
@@ -168,7 +169,11 @@ class _Sending:
         }
         if archived.message_id is not None:
             headers[MSG_ID_HEADER] = archived.message_id
-        await sender.send(self._subjects.ingress(event.kind, event.market), encode(event), headers)
+        try:
+            payload = encode(event)
+        except OutOfRange as error:  # of a time when the wire had no limits
+            raise ImportInterrupted(f"the event at sequence {archived.sequence} cannot be stored: {error}") from None
+        await sender.send(self._subjects.ingress(event.kind, event.market), payload, headers)
 
 
 @contextlib.asynccontextmanager

@@ -9,7 +9,7 @@ from typing import Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from drift_schemas import Kind
-from drift_subscribers.archive.columns import Numbers
+from drift_subscribers.archive.columns import Layout, Numbers
 from drift_subscribers.archive.errors import DamagedExport
 from drift_subscribers.archive.files import Format, partial_path, sha256_of, suffix_of, sync
 
@@ -103,7 +103,8 @@ class Manifest(BaseModel):
         until_ns: What ``request.until`` meant when the export began.
         complete_through: The export holds all that was asked for, up to this sequence of the stream.
         finished: The end of the range was reached; with an open end, that of the last run.
-        refused: Messages that could not be read, and are therefore not in it.
+        refused: Messages that could not be read, or hold an integer that no column takes; they are not in it.
+        layout: Of its columns; an export goes on as it was begun.
         parts: The files, in the order of writing.
     """
 
@@ -120,6 +121,7 @@ class Manifest(BaseModel):
     complete_through: int = 0
     finished: bool = False
     refused: int = 0
+    layout: Layout = 1
     parts: list[Part] = []
 
     @property

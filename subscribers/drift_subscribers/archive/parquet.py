@@ -14,6 +14,12 @@ __all__ = ["ParquetWriter", "read_parquet"]
 _ROW_GROUP: Final = 32_768
 _READ_ROWS: Final = 2048
 _DIGITS: Final = 38
+_RANGES: Final = {
+    "integer": (-(2**63), 2**63 - 1),
+    "time": (-(2**63), 2**63 - 1),
+    "unsigned": (0, 2**64 - 1),
+}
+"""Of the columns that are no decimals."""
 
 
 def _arrow() -> tuple[Any, Any]:
@@ -43,7 +49,7 @@ class ParquetWriter:
         """Adds rows.
 
         Raises:
-            UnfitValue: an integer does not fit its column.
+            UnfitValue: integers do not fit their column; nothing was added.
         """
         arrays = [
             self._array(column, values, rows)
@@ -70,7 +76,10 @@ class ParquetWriter:
         try:
             array = self._pa.array(values, plain)
         except (OverflowError, self._pa.ArrowInvalid):
-            raise _unfit(column, values, rows) from None
+            unfit = _unfit(column, values, rows)
+            if unfit is None:
+                raise
+            raise unfit from None
         if column.type != "decimal":
             return array
         # the same digits with the point elsewhere: exact, and without a Decimal a value
@@ -130,6 +139,8 @@ def _arrow_type(pa: Any, column: Column) -> Any:
     match column.type:
         case "integer":
             return pa.int64()
+        case "unsigned":
+            return pa.uint64()
         case "wide":
             return pa.decimal128(_DIGITS, 0)
         case "decimal":
@@ -142,10 +153,18 @@ def _arrow_type(pa: Any, column: Column) -> Any:
             return pa.timestamp("ns", tz="UTC")
 
 
-def _unfit(column: Column, values: Sequence[Any], rows: Sequence[Row]) -> UnfitValue:
-    limit = 2**63 if column.type in ("integer", "time") else 10**_DIGITS
-    at = next((n for n, value in enumerate(values) if value is not None and not -limit <= value < limit), 0)
+def _unfit(column: Column, values: Sequence[Any], rows: Sequence[Row]) -> UnfitValue | None:
+    low, high = _RANGES.get(column.type, (1 - 10**_DIGITS, 10**_DIGITS - 1))
+    unfit = {
+        row[0]: value
+        for row, value in zip(rows, values, strict=True)
+        if isinstance(value, int) and not low <= value <= high
+    }
+    if not unfit:
+        return None
+    sequence, value = next(iter(unfit.items()))
     return UnfitValue(
-        f"{column.name} = {values[at]} of the event at sequence {rows[at][0]} is too large for a Parquet column of "
-        f"type {column.type}: export as csv or jsonl, which have no limit"
+        f"{column.name} = {value} of the event at sequence {sequence} is too large for a Parquet column of "
+        f"type {column.type}: export as csv or jsonl, which have no limit",
+        frozenset(unfit),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Final
 
 from drift_schemas import Kind, MessageError, decode_event
 from drift_subscribers.archive.columns import Row, columns_of, row_maker
-from drift_subscribers.archive.errors import ArchiveError, DamagedExport
+from drift_subscribers.archive.errors import ArchiveError, DamagedExport, UnfitValue
 from drift_subscribers.archive.files import PartWriter, open_writer, partial_path, sha256_of, sync
 from drift_subscribers.archive.manifest import MANIFEST, Manifest, Part
 from drift_subscribers.history import StoredMessage
 
 __all__ = ["OpenParts", "day_of", "settle"]
 
+_log = logging.getLogger(__name__)
 _CHUNK: Final = 2048
 _DAY_NS: Final = 86_400 * 1_000_000_000
 
@@ -30,6 +32,7 @@ def day_of(stream_time_ns: int) -> str:
 class _OpenPart:
     """One kind's part, and the rows that it has not taken yet."""
 
+    manifest: Manifest
     kind: Kind
     day: str
     path: Path
@@ -47,9 +50,20 @@ class _OpenPart:
     def flush(self) -> None:
         if self.waiting:
             self.last_sequence = self.waiting[-1][0]
+            self._write()
             self.rows += len(self.waiting)
-            self.writer.write(self.waiting)
             self.waiting = []
+
+    def _write(self) -> None:
+        while self.waiting:
+            try:
+                self.writer.write(self.waiting)
+            except UnfitValue as unfit:
+                _log.warning("%s is left out: %s", self.kind, unfit)
+                self.manifest.refused += len(unfit.rows)
+                self.waiting = [row for row in self.waiting if row[0] not in unfit.rows]
+            else:
+                return
 
     def close(self, folder: Path) -> Part:
         self.flush()
@@ -86,10 +100,9 @@ class OpenParts:
         """Rows since the last commit."""
 
     def add(self, message: StoredMessage, day: str) -> None:
-        """Takes one message; one that cannot be read is counted in the manifest.
+        """Takes one message; one that cannot be read, or that no column takes, is counted in the manifest.
 
         Raises:
-            UnfitValue: an integer does not fit its column.
             ArchiveError: the stream's own order is not that of the sequences.
         """
         kind = message.kind
@@ -136,9 +149,9 @@ class OpenParts:
         request = self._manifest.request
         path = self._folder / f"kind={kind}" / f"day={day}" / f"part-{sequence}{request.suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        columns = columns_of(kind, request.numbers)
+        columns = columns_of(kind, request.numbers, self._manifest.layout)
         writer = open_writer(partial_path(path), request.format, columns, gzipped=request.gzipped)
-        return _OpenPart(kind, day, path, writer, sequence)
+        return _OpenPart(self._manifest, kind, day, path, writer, sequence)
 
     def _check_order(self, sequence: int) -> None:
         if sequence <= self._last_sequence:

@@ -139,7 +139,7 @@ def _to_json(column: Column) -> _Convert | None:
 
 
 def _from_csv(column: Column) -> _Convert:
-    plain: dict[str, _Convert] = {"integer": int, "text": str, "flag": _flag}
+    plain: dict[str, _Convert] = {"integer": int, "unsigned": int, "text": str, "flag": _flag}
     value = plain.get(column.type) or _from_json(column)
     return (lambda field: value(field) if field else None) if column.nullable else value
 

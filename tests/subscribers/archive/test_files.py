@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from drift_publisher.profiles import DRIFT_V2
 from drift_schemas import EVENT_TYPES, KINDS, Kind, MarketDataEvent
 from drift_subscribers.archive import DamagedExport, UnfitValue, columns_of
-from drift_subscribers.archive.columns import WIDE_FIELDS, Numbers, Row, row_maker
+from drift_subscribers.archive.columns import Numbers, Row, row_maker
 from drift_subscribers.archive.files import FORMATS, Format, open_writer, read_rows
 from drift_subscribers.history import StoredMessage
 from tests.schemas.strategies import events
@@ -63,9 +63,10 @@ def test_any_event_comes_back_as_it_was(
 
 def _bounded(event: MarketDataEvent) -> MarketDataEvent:
     """The event with its integers brought into the range of their columns."""
-    narrow = {column.name: column.type for column in columns_of(event.kind)}
+    bounds = {"integer": 2**63, "unsigned": 2**64, "wide": 10**38}
+    types = {column.name: column.type for column in columns_of(event.kind)}
     fields = {
-        name: (abs(value) % 2**63 if narrow[name] == "integer" else value % 10**38) * (1 if value >= 0 else -1)
+        name: abs(value) % bounds[types[name]] * (1 if value >= 0 else -1)
         for name, value in event
         if type(value) is int
     }
@@ -77,7 +78,8 @@ def test_the_wide_columns_are_those_with_128_bits_on_chain() -> None:
     layouts = (DRIFT_V2.perp_market, DRIFT_V2.spot_market)
     on_chain = {name for layout in layouts for name, field in layout.fields.items() if field.type in ("u128", "i128")}
     sides_of_open_interest = {"open_interest_long", "open_interest_short"}  # base_asset_amount_long and _short there
-    assert fields & on_chain | sides_of_open_interest == WIDE_FIELDS
+    wide = {column.name for kind in KINDS for column in columns_of(kind) if column.type == "wide"}
+    assert fields & on_chain | sides_of_open_interest == wide
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -107,11 +109,20 @@ def test_decimals_are_in_natural_units_and_exact(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "p.jsonl").read_text())["oracle_price"] == "150.250001"
 
 
-def test_an_integer_that_fits_no_column_is_named_with_the_remedy(tmp_path: Path) -> None:
-    rows = [row_of(price_event(), 7), row_of(price_event(mark_twap=2**64), 8)]
-    with pytest.raises(UnfitValue, match=r"mark_twap = 18446744073709551616 .* sequence 8 .* csv or jsonl"):
+def test_integers_that_fit_no_column_are_named_with_the_remedy(tmp_path: Path) -> None:
+    rows = [row_of(price_event(mark_twap=twap), 7 + n) for n, twap in enumerate((1, 2**63, 2, 2**64 - 1))]
+    with pytest.raises(UnfitValue, match=r"mark_twap = 9223372036854775808 .* sequence 8 .* csv or jsonl") as unfit:
         written(tmp_path / "part", "price", rows, "parquet", "integers", False)
+    assert unfit.value.rows == {8, 10}
     assert written(tmp_path / "part", "price", rows, "csv", "integers", False) == rows
+
+
+@pytest.mark.parametrize(("file_format", "numbers", "gzipped"), ALL_WAYS)
+def test_the_worst_confidence_is_an_ordinary_value(
+    file_format: Format, numbers: Numbers, gzipped: bool, tmp_path: Path
+) -> None:
+    rows = [row_of(price_event(oracle_confidence=2**64 - 1)), row_of(price_event(oracle_confidence=None), 2)]
+    assert written(tmp_path / "part", "price", rows, file_format, numbers, gzipped) == rows
 
 
 @pytest.mark.parametrize(("file_format", "numbers", "gzipped"), ALL_WAYS)
