@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import core_schema
 
 from drift_schemas.asyncapi import asyncapi
 from drift_schemas.events import EVENT_TYPES, Event, StatusEvent
@@ -49,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 class _Generate(GenerateJsonSchema):
     """Says of every integer how wide it is."""
 
-    def int_schema(self, schema: core_schema.IntSchema) -> JsonSchemaValue:
+    def int_schema(self, schema: Any) -> JsonSchemaValue:
         return {**super().int_schema(schema), **INT64.json_schema()}
 
 

@@ -11,8 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import GetCoreSchemaHandler
-from pydantic_core import core_schema
+from pydantic import BeforeValidator, PlainSerializer
 
 __all__ = [
     "I128",
@@ -64,35 +63,9 @@ class Width:
             return {"type": "string", "format": self.format, "pattern": f"^(?:0|{digits})$"}
         return {"type": "integer", "format": self.format}
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        schema = handler(source)
-        if not self.is_text:
-            return schema
-        as_text = core_schema.plain_serializer_function_ser_schema(str, when_used="json")
-        return core_schema.no_info_before_validator_function(integer_of, schema, serialization=as_text)
-
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
         inner = {name: value for name, value in handler(schema).items() if name.startswith("x-")}
         return {**inner, **self.json_schema()}
-
-
-INT64: Final = Width("int64", -(2**63), 2**63 - 1)
-UINT64: Final = Width("uint64", 0, 2**64 - 1)
-INT128: Final = Width("int128", -(2**127), 2**127 - 1)
-UINT128: Final = Width("uint128", 0, 2**128 - 1)
-
-U64 = Annotated[_T, UINT64]
-"""``U64[Price]``: a price that is unsigned on chain, up to 2^64 - 1."""
-I128 = Annotated[_T, INT128]
-"""``I128[BaseAmount]``: an amount of 128 bits on chain; a decimal string on the wire."""
-U128 = Annotated[_T, UINT128]
-"""The same, unsigned."""
-
-
-def width_in(annotation: Any, metadata: list[Any]) -> Width:
-    """The width of a pydantic field, by its annotation and metadata."""
-    nested = [m for arg in getattr(annotation, "__args__", ()) for m in getattr(arg, "__metadata__", ())]
-    return next((m for m in (*metadata, *nested) if isinstance(m, Width)), INT64)
 
 
 def integer_of(value: Any) -> Any:
@@ -102,3 +75,25 @@ def integer_of(value: Any) -> Any:
     if not _DECIMAL.fullmatch(value):
         raise ValueError("a decimal integer was expected, without sign +, leading zeros or spaces")
     return int(value)
+
+
+INT64: Final = Width("int64", -(2**63), 2**63 - 1)
+UINT64: Final = Width("uint64", 0, 2**64 - 1)
+INT128: Final = Width("int128", -(2**127), 2**127 - 1)
+UINT128: Final = Width("uint128", 0, 2**128 - 1)
+
+_FROM_TEXT: Final = BeforeValidator(integer_of)
+_TO_TEXT: Final = PlainSerializer(str, when_used="json")
+
+U64 = Annotated[_T, UINT64]
+"""``U64[Price]``: a price that is unsigned on chain, up to 2^64 - 1."""
+I128 = Annotated[_T, _FROM_TEXT, _TO_TEXT, INT128]
+"""``I128[BaseAmount]``: an amount of 128 bits on chain; a decimal string on the wire."""
+U128 = Annotated[_T, _FROM_TEXT, _TO_TEXT, UINT128]
+"""The same, unsigned."""
+
+
+def width_in(annotation: Any, metadata: list[Any]) -> Width:
+    """The width of a pydantic field, by its annotation and metadata."""
+    nested = [m for arg in getattr(annotation, "__args__", ()) for m in getattr(arg, "__metadata__", ())]
+    return next((m for m in (*metadata, *nested) if isinstance(m, Width)), INT64)
