@@ -73,6 +73,22 @@ def init(
             "[DRIFT_BUS_NATS_DOMAIN; default with --leaf-listen: hub]",
         ),
     ] = None,
+    client_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--client-dir",
+            metavar="DIR",
+            help="Where a role's program sees its ROLE.nk and ca.pem, if they are moved: /etc/drift-bus/login.",
+        ),
+    ] = None,
+    store_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--store-dir",
+            metavar="DIR",
+            help="Where JetStream stores, if not in the server's DIR: /var/lib/nats. The server must be able to write.",
+        ),
+    ] = None,
     prefix: Prefix = None,
     force: Annotated[
         bool, typer.Option("--force", help="Make new keys in a DIR that holds some; the old ones stop working.")
@@ -104,7 +120,9 @@ def init(
         listen=_address("--listen", listen),
         days=days,
         leaf_listen=_address("--leaf-listen", leaf_listen) if leaf_listen is not None else None,
-        server_folder=server_dir,
+        server_folder=_absolute("--server-dir", server_dir),
+        client_folder=_absolute("--client-dir", client_dir),
+        store=_absolute("--store-dir", store_dir),
     )
     written = write_folder(folder, plan, force=force)
     _tell(written, plan, as_json=as_json)
@@ -132,6 +150,15 @@ def _tell(written: Written, plan: Plan, *, as_json: bool) -> None:
     lines += [f"  {path.name:<{width}}  {purpose}" for path, purpose in written.files.items()]
     lines += ["", "Next:", *(f"  {step}" for step in next_steps)]
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _absolute(flag: str, path: Path | None) -> Path | None:
+    """The path as another program can use it, wherever it runs."""
+    if path is not None and not path.is_absolute():
+        raise UsageProblem(f"{flag} {path}: another program reads it, so give the whole path, from / on")
+    if path is not None and any(character in str(path) for character in "\n\r'\"\\$`#"):
+        raise UsageProblem(f"{flag} {path}: choose a path without quotes, $, # or line breaks; settings files name it")
+    return path
 
 
 def _checked_host(host: str) -> str:

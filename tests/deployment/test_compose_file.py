@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -89,7 +88,7 @@ def test_nats_server_takes_its_configuration(mode: str) -> None:
     config = ROOT / f"deploy/nats/{mode}.conf"
     done = subprocess.run(
         [find_nats_server(), "-t", "-c", config],
-        env={**os.environ, "NATS_NAME": "nats-2"},
+        env={**os.environ, "NATS_NAME": "nats-2", "NATS_HOST": "0.0.0.0", "NATS_STORE": f"/data/{mode}"},
         check=False,
         capture_output=True,
         text=True,
@@ -102,16 +101,6 @@ def test_prometheus_asks_both_publishers(services: dict[str, Any]) -> None:
     [job] = config["scrape_configs"]
     assert job["static_configs"] == [{"targets": ["publisher:9464", "publisher-standby:9464"]}]
     assert "EXPOSE 9464" in (ROOT / "publisher/Dockerfile").read_text()
-
-
-@pytest.mark.parametrize("unit", sorted((ROOT / "deploy/systemd").glob("*.service")), ids=lambda path: path.name)
-def test_systemd_takes_the_unit(unit: Path, tmp_path: Path) -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("no systemd-analyze here")
-    copy = tmp_path / unit.name.replace("@", "@a")
-    copy.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text(), flags=re.MULTILINE))
-    done = subprocess.run(["systemd-analyze", "verify", copy], check=False, capture_output=True, text=True)
-    assert not [line for line in done.stderr.splitlines() if copy.name in line and "Failed to" not in line]
 
 
 @pytest.mark.parametrize("mode", ["single", "cluster"])

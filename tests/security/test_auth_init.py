@@ -89,7 +89,16 @@ def test_names_that_no_engine_can_have(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [("--listen", "4222"), ("--listen", "host:0"), ("--host", "a b"), ("--prefix", "a b"), ("--days", "0")],
+    [
+        ("--listen", "4222"),
+        ("--listen", "host:0"),
+        ("--host", "a b"),
+        ("--prefix", "a b"),
+        ("--days", "0"),
+        ("--server-dir", "etc/nats"),
+        ("--client-dir", "../login"),
+        ("--store-dir", "/var/$HOME"),
+    ],
 )
 async def test_wrong_flags_are_named(wrong: tuple[str, str], tmp_path: Path) -> None:
     told = await drift_bus("auth", "init", "auth", *wrong, cwd=tmp_path)
@@ -118,6 +127,22 @@ async def test_a_container_finds_its_files_elsewhere(tmp_path: Path) -> None:
     assert str(tmp_path) not in config
     assert '"0.0.0.0:4222"' in config
     assert "DRIFT_BUS_NATS_URL=tls://nats:4222\n" in Path(answer["settings"]["engine"]).read_text()
+
+
+async def test_what_is_moved_is_named_where_it_will_be(tmp_path: Path) -> None:
+    told = await drift_bus(
+        *("auth", "init", "auth", "--server-dir", "/etc/drift-bus/nats", "--client-dir", "/etc/drift-bus/login"),
+        *("--store-dir", "/var/lib/nats", "--json"),
+        cwd=tmp_path,
+    )
+    (answer,) = told.objects
+    config = Path(answer["config"]).read_text()
+    assert 'store_dir: "/var/lib/nats"' in config
+    assert 'key_file: "/etc/drift-bus/nats/server-key.pem"' in config
+    settings = Path(answer["settings"]["engine"]).read_text()
+    assert "DRIFT_BUS_NATS_NKEY_SEED_FILE=/etc/drift-bus/login/engine.nk\n" in settings
+    assert "DRIFT_BUS_NATS_TLS_CA=/etc/drift-bus/login/ca.pem\n" in settings
+    assert str(tmp_path) not in config + settings
 
 
 async def test_another_prefix_has_other_rights(tmp_path: Path) -> None:

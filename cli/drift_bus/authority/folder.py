@@ -97,11 +97,11 @@ def _texts(
     for role, pair in keys.items():
         texts[f"{role}.nk"] = (f"{pair.seed()}\n".encode(), f"the nkey seed of {role}; secret")
         texts[f"{role}.env"] = (
-            _settings(folder, plan, role).encode(),
+            _settings(plan.client_folder or folder, plan, role).encode(),
             f"the settings of {role}; no secret",
         )
     for role in ("publisher", *engines) if plan.leaf_listen else ():
-        texts |= leaf_files(role, keys[role], plan, folder)
+        texts |= leaf_files(role, keys[role], plan, plan.client_folder or folder)
     return texts
 
 
@@ -117,7 +117,7 @@ listen: {json.dumps(f"{host}:{port}")}
 max_payload: {_MAX_PAYLOAD}
 
 jetstream {{
-  store_dir: {json.dumps(str(there / "jetstream"))}{domain}
+  store_dir: {json.dumps(str(plan.store or there / "jetstream"))}{domain}
 }}
 
 tls {{

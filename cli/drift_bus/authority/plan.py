@@ -22,6 +22,8 @@ class Plan:
         days: How long the certificate is good.
         leaf_listen: Host and port on which the server takes leaf nodes; ``None``: it takes none.
         server_folder: Where the server finds this folder, if not where we write it, as in a container.
+        client_folder: Where a role's program finds its key and the CA, if not where we write them.
+        store: Where JetStream stores, if not in this folder.
     """
 
     topology: Topology
@@ -31,3 +33,5 @@ class Plan:
     days: int
     leaf_listen: tuple[str, int] | None = None
     server_folder: Path | None = None
+    client_folder: Path | None = None
+    store: Path | None = None

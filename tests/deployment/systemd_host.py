@@ -1,0 +1,166 @@
+"""A machine on which docs/deployment.md is followed: by ``unshare --mount --net``, ``python -m`` this module.
+
+It has this machine's programs, but an ``/etc``, ``/opt``, ``/run``, ``/usr/local/bin`` and ``/var/lib`` of its own, and
+no network but its loopback interface. The blocks of the page's section on systemd are run as they stand there; services
+are started as their units say. It prints one JSON object, or ends with a traceback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from drift_bus.nats_server import find_nats_server
+from drift_schemas.access import NatsAccess
+from drift_simulator import Simulator, SimulatorConfig
+from drift_subscribers import CannotConnect, DriftFeed, FeedError
+from tests.deployment.systemd_unit import Service, Unit, hide, mount
+from tests.support.wait import wait_until
+
+ROOT: Final = Path(__file__).parents[2]
+UNITS: Final = Path("/etc/systemd/system")
+STATE: Final = Path("/var/lib/nats")
+
+# Lines that only systemd or a package registry can follow; what they bring is brought otherwise.
+_BROUGHT: Final = ("python3 -m venv ", "/opt/drift-bus/bin/pip ", "systemctl ")
+
+
+def blocks() -> list[list[str]]:
+    """The commands of each block of the section, continued lines joined."""
+    section = (ROOT / "docs/deployment.md").read_text(encoding="utf-8").split("\n## systemd\n")[1].split("\n## ")[0]
+    found = re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
+    return [re.sub(r"\\\n\s*", "", block).splitlines() for block in found]
+
+
+def follow(block: list[str], **replaced: str) -> None:
+    """Runs a block, but for what is brought otherwise."""
+    lines = [line for line in block if not line.startswith(_BROUGHT)]
+    text = "\n".join(lines)
+    for old, new in replaced.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    subprocess.run(
+        ["bash", "-euc", text],
+        check=True,
+        stdout=sys.stderr,
+        cwd=ROOT,
+        env={**os.environ, "PATH": f"/opt/drift-bus/bin:{os.environ['PATH']}"},
+    )
+
+
+def prepare() -> None:
+    """Gives this process a machine that nobody else sees."""
+    for path in (ROOT, Path(sys.prefix), Path(sys.base_prefix)):
+        for above in reversed(path.parents):
+            if not above.stat().st_mode & stat.S_IXOTH:
+                hide(above)
+                break
+    hide(Path("/tmp"), mode="1777")
+    etc = Path("/tmp/etc")
+    shutil.copytree("/etc", etc, symlinks=True, ignore_dangling_symlinks=True)
+    hide(Path("/opt"))
+    hide(Path("/run"))
+    hide(Path("/usr/local/bin"))
+    hide(Path("/var/lib"))
+    mount("--bind", str(etc), "/etc")
+    for folder in ("drift-bus", "systemd/system", "sysusers.d"):
+        shutil.rmtree(Path("/etc", folder), ignore_errors=True)
+    UNITS.mkdir(parents=True)
+    Path("/etc/hosts").write_text("127.0.0.1 localhost nats.example.com\n")
+    command = Path("/opt/drift-bus/bin/drift-bus")
+    command.parent.mkdir(parents=True)
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m drift_bus "$@"\n')
+    command.chmod(0o755)
+    with socket.socket() as any_socket:  # lo up
+        fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh", b"lo", 1 | 64))
+
+
+def start_all() -> dict[str, Service]:
+    """The server, and a leader with its standby."""
+    publisher = UNITS / "drift-bus-publisher@.service"
+    units = [Unit(UNITS / "nats-server.service"), Unit(publisher, "a"), Unit(publisher, "b")]
+    return {unit.name: Service(unit) for unit in units}
+
+
+@contextlib.asynccontextmanager
+async def services() -> AsyncIterator[dict[str, Service]]:
+    """All of them, ended by their own signals; publishers first."""
+    running = start_all()
+    try:
+        yield running
+        for service in reversed(running.values()):
+            status = await asyncio.to_thread(service.stop)
+            assert status == 0, (service.unit.name, status, service.said())
+    except BaseException:
+        for service in running.values():
+            sys.stderr.write(f"--- {service.unit.name}, status {service.status}\n{service.said()}\n")
+        raise
+    finally:
+        for service in running.values():
+            service.stop(at_once=True)
+
+
+async def seen(running: dict[str, Service], url: str, access: NatsAccess) -> str:
+    """The program of a fresh price, as an engine gets it; all services live meanwhile."""
+    async with asyncio.timeout(60):
+        while True:
+            for service in running.values():
+                assert service.status is None, f"{service.unit.name} ended with {service.status}: {service.said()}"
+            with contextlib.suppress(FeedError, AssertionError):
+                async with DriftFeed(url, access=access, connect_timeout_s=5, snapshot_timeout_s=5) as feed:
+                    price = await wait_until(partial(feed.price, "SOL-PERP"), 5)
+                    return str(price.program)
+            await asyncio.sleep(0.05)
+
+
+def owners(folder: Path) -> list[int]:
+    """The users to whom what is in a folder belongs."""
+    return sorted({path.stat().st_uid for path in folder.rglob("*")})
+
+
+async def main() -> None:
+    """Follows the page, looks from an engine's place, and tells what there was to see."""
+    prepare()
+    plain, guarded = blocks()
+    told: dict[str, Any] = {}
+    async with Simulator(SimulatorConfig(program="velocity-v1")) as sim:
+        follow(plain, **{"https://…": sim.http_url, ".venv/bin/nats-server": str(find_nats_server())})
+        with Path("/etc/drift-bus/publisher.env").open("a") as file:
+            file.write(f"DRIFT_BUS_WS_URL={sim.ws_url}\n")
+        async with services() as running:
+            told["plain"] = await seen(running, "nats://127.0.0.1:4222", NatsAccess())
+            told["users"] = sorted({user for service in running.values() for user in service.user_ids})
+        told["store"] = owners(STATE)
+        with tempfile.TemporaryDirectory(dir="/run") as auth:
+            follow(guarded, **{"./auth": auth, " auth/": f" {auth}/"})
+            async with services() as running:
+                login = NatsAccess(nkey_seed_file=f"{auth}/engine.nk", tls_ca=f"{auth}/ca.pem", tls_first=True)
+                told["guarded"] = await seen(running, "tls://nats.example.com:4222", login)
+                told["store with keys"] = owners(STATE)
+                stranger = replace(login, nkey_seed_file=None)
+                try:
+                    async with DriftFeed("tls://nats.example.com:4222", access=stranger):
+                        told["stranger"] = "is let in"
+                except CannotConnect:
+                    told["stranger"] = "is refused"
+    sys.stdout.write(json.dumps(told))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
