@@ -123,7 +123,7 @@ async def seen(running: dict[str, Service], url: str, access: NatsAccess) -> str
             for service in running.values():
                 assert service.status is None, f"{service.unit.name} ended with {service.status}: {service.said()}"
             with contextlib.suppress(FeedError, AssertionError):
-                async with DriftFeed(url, access=access, connect_timeout_s=5, snapshot_timeout_s=5) as feed:
+                async with DriftFeed(url, access=access, connect_timeout_s=5, snapshot_timeout_s=1) as feed:
                     price = await wait_until(partial(feed.price, "SOL-PERP"), 5)
                     return str(price.program)
             await asyncio.sleep(0.05)
