@@ -37,6 +37,9 @@ ROOT: Final = Path(__file__).parents[2]
 UNITS: Final = Path("/etc/systemd/system")
 STATE: Final = Path("/var/lib/nats")
 
+_RESTARTS: Final = 3
+"""How often a service may begin again: a publisher that is quicker than its server ends, and comes again."""
+
 # Lines that only systemd or a package registry can follow; what they bring is brought otherwise.
 _BROUGHT: Final = ("python3 -m venv ", "/opt/drift-bus/bin/pip ", "systemctl ")
 
@@ -117,11 +120,12 @@ async def services() -> AsyncIterator[dict[str, Service]]:
 
 
 async def seen(running: dict[str, Service], url: str, access: NatsAccess) -> str:
-    """The program of a fresh price, as an engine gets it; all services live meanwhile."""
+    """The program of a fresh price, as an engine gets it; what ends meanwhile is started again, as by systemd."""
     async with asyncio.timeout(60):
         while True:
             for service in running.values():
-                assert service.status is None, f"{service.unit.name} ended with {service.status}: {service.said()}"
+                service.keep_alive()
+                assert service.restarts <= _RESTARTS, f"{service.unit.name} ends again and again: {service.said()}"
             with contextlib.suppress(FeedError, AssertionError):
                 async with DriftFeed(url, access=access, connect_timeout_s=5, snapshot_timeout_s=1) as feed:
                     price = await wait_until(partial(feed.price, "SOL-PERP"), 5)

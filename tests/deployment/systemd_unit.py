@@ -15,6 +15,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Final
@@ -97,16 +98,34 @@ class Service:
                 self._environment[variable] = ":".join(map(str, folders))
         assert unit.one("ProtectSystem") == "strict", "the rest of the disk has to be read-only"
         self.log = Path(f"/tmp/{unit.name}.log")
+        self.restarts = 0
+        self._ended_at = 0.0
+        self._process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 ["unshare", "--mount", "--", sys.executable, __file__, *self._arguments()],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                umask=int(unit.one("UMask", "0022"), 8),
+                umask=int(self.unit.one("UMask", "0022"), 8),
             )
+
+    def keep_alive(self) -> None:
+        """Starts it again where it has ended, after the pause that the unit wants; call it now and then."""
+        if self.status is None:
+            self._ended_at = 0.0
+        elif not self._ended_at:
+            self._ended_at = time.monotonic()
+        elif self.unit.one("Restart") == "always" and time.monotonic() > self._ended_at + float(
+            self.unit.one("RestartSec")
+        ):
+            self.restarts += 1
+            self._ended_at = 0.0
+            self._process = self._started()
 
     def _arguments(self) -> list[str]:
         command = [

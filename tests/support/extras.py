@@ -22,7 +22,8 @@ def normalized(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", name[0]).lower()
 
 
-CORE: Final = {normalized(line) for line in PROJECT["project"]["dependencies"]}
+CORE: Final = {normalized(line) for line in PROJECT["project"]["dependencies"]} | {"pydantic-core"}
+"""The core dependencies; pydantic-core is pydantic's other half, of a version that pydantic chooses."""
 EXTRAS: Final[Mapping[str, set[str]]] = {
     extra: {normalized(line) for line in lines} for extra, lines in PROJECT["project"]["optional-dependencies"].items()
 }
