@@ -128,7 +128,7 @@ async def seen(running: dict[str, Service], url: str, access: NatsAccess) -> str
                 assert service.restarts <= _RESTARTS, f"{service.unit.name} ends again and again: {service.said()}"
             with contextlib.suppress(FeedError, AssertionError):
                 async with DriftFeed(url, access=access, connect_timeout_s=5, snapshot_timeout_s=1) as feed:
-                    price = await wait_until(partial(feed.price, "SOL-PERP"), 5)
+                    price = await wait_until(partial(feed.price, "SOL-PERP"), 5, "a fresh price")
                     return str(price.program)
             await asyncio.sleep(0.05)
 
