@@ -17,9 +17,10 @@ def table(feed: DriftFeed) -> Iterator[str]:
         if price is None:
             yield f"{name:<16} not fresh, last confirmed {feed.age_s('price', name) or 0:.0f} s ago"
             continue
-        oracle = price.exact.oracle_price  # a Decimal: exact, as on the chain
+        oracle = price.exact.oracle_price  # a Decimal: exact, as on the chain; None where the account is missing
+        shown = f"{oracle}" if oracle is not None and price.oracle_is_valid else "no valid oracle"
         rate = None if funding is None else funding.rate_8h_percent
-        yield f"{name:<16} {oracle!s:>16}" + ("" if rate is None else f"  {rate:+.4f} % / 8 h")
+        yield f"{name:<16} {shown:>16}" + ("" if rate is None else f"  {rate:+.4f} % / 8 h")
 
 
 async def main() -> None:

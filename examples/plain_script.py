@@ -11,10 +11,11 @@ from drift_subscribers import CannotConnect, DriftFeed
 
 
 def line(price: PriceEvent, funding: FundingEvent | None) -> str:
-    """A price and the funding rate of that moment; no funding when it is absent, not fresh, or never settled."""
+    """A price and the funding rate of that moment; n/a where there is none, or where it is not to be used."""
+    oracle = price.exact.oracle_price if price.oracle_is_valid else None
     rate = None if funding is None else funding.rate_8h_percent
-    shown = "n/a" if rate is None else f"{rate:+.4f} % / 8 h"
-    return f"{price.market}  {price.exact.oracle_price}  funding {shown}  [{price.cluster}]"
+    parts = ["n/a" if oracle is None else f"{oracle}", "n/a" if rate is None else f"{rate:+.4f} % / 8 h"]
+    return f"{price.market}  {parts[0]}  funding {parts[1]}  [{price.cluster}]"
 
 
 def main() -> None:
@@ -30,11 +31,7 @@ def main() -> None:
         with DriftFeed.open_sync(wanted.nats_url) as feed:
             prices = feed.stream("price", wanted.market, current=True, timeout_s=wanted.patience)
             for _, price in zip(range(wanted.count), prices, strict=False):
-                funding = feed.funding(wanted.market)
-                rate = "n/a" if funding is None else f"{funding.rate_8h_percent:+.4f} %"
-                print(
-                    f"{price.market}  {price.exact.oracle_price}  funding {rate} / 8 h  [{price.cluster}]", flush=True
-                )
+                print(line(price, feed.funding(wanted.market)), flush=True)
     except (CannotConnect, TimeoutError) as error:
         sys.exit(f"plain_script: {error}")
 

@@ -55,8 +55,22 @@ class Reads:
         return cast("FundingEvent | None", self._counted(self._funding.fresh(market)))
 
     def price(self, market: str) -> PriceEvent | None:
-        """Prices of a perp or spot market; ``None`` when they are absent or not fresh."""
+        """Prices of a perp or spot market, whatever its oracle is like; ``None`` when they are absent or not fresh.
+
+        A fresh event also tells that the oracle is not to be used: ``oracle_is_valid`` is false where it is too old,
+        too uncertain or too far from its average, and ``oracle_price`` is ``None`` where its account is missing. Ask
+        :meth:`valid_price` to be given no such event.
+        """
         return cast("PriceEvent | None", self._counted(self._price.fresh(market)))
+
+    def valid_price(self, market: str) -> PriceEvent | None:
+        """As :meth:`price`, but ``None`` also while the program itself would refuse the oracle.
+
+        :meth:`require_price` raises in the same cases, and says which it is.
+        """
+        event = cast("PriceEvent | None", self._price.fresh(market))
+        usable = event is not None and event.oracle_is_valid and event.oracle_price is not None
+        return cast("PriceEvent | None", self._counted(event if usable else None))
 
     def market(self, market: str) -> MarketEvent | None:
         """Slow facts of a perp market; ``None`` when they are absent or not fresh."""
@@ -71,19 +85,19 @@ class Reads:
         return cast(FundingEvent, self._require("funding", market, max_age_s))
 
     def require_price(self, market: str, *, max_age_s: float | None = None, valid_oracle: bool = True) -> PriceEvent:
-        """As ``price``, but raises where there is nothing to use.
+        """As :meth:`valid_price`, but raises where there is nothing to use.
 
         Args:
             market: The market's name.
             max_age_s: Longest time since the last change or confirmation; never longer than the kind's TTL.
-            valid_oracle: Refuse a price whose oracle the program itself would refuse.
+            valid_oracle: Refuse a price whose oracle the program itself would refuse; ``False``: as :meth:`price`.
 
         Raises:
             MarketNotFound: nothing was ever seen of it.
             StaleData: it is too old, or its oracle is invalid.
         """
         event = cast(PriceEvent, self._require("price", market, max_age_s))
-        if valid_oracle and not event.oracle_is_valid:
+        if valid_oracle and (not event.oracle_is_valid or event.oracle_price is None):
             age_s = self._price.age_s(market) or 0.0
             raise StaleData(market, "price", age_s, StaleReason.ORACLE_INVALID, "its oracle is invalid now")
         return event

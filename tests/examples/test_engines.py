@@ -69,6 +69,16 @@ async def test_the_scalper_takes_no_signal_from_an_invalid_oracle(capsys: pytest
     assert capsys.readouterr().out == "scalp: SOL-PERP mark -10.0 bp from its oracle [simulated]\n"
 
 
+MISSING = price_event().model_copy(update={"oracle_price": None, "oracle_is_valid": False})
+"""The oracle's account is not there."""
+
+
+def test_a_missing_oracle_and_a_market_that_never_settled_are_shown_as_such() -> None:
+    feed = FakeFeed([MISSING, funding_event(oracle_twap_at_funding=0)])
+    assert plain_script.line(MISSING, feed.funding("SOL-PERP")) == "SOL-PERP  n/a  funding n/a  [simulated]"
+    assert [" ".join(line.split()) for line in late_joiner.table(feed)] == ["SOL-PERP no valid oracle"]
+
+
 def test_the_plain_script_shows_no_funding_where_there_is_none() -> None:
     feed = FakeFeed([price_event(), funding_event(oracle_twap=0)])
     shown = "SOL-PERP  150.000000  funding n/a  [simulated]"

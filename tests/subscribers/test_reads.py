@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from drift_subscribers import (
     StaleData,
     StaleReason,
 )
+from drift_subscribers.testing import FakeFeed
 from tests.subscribers.support import ManualClock
 from tests.support.bus_writer import (
     BusWriter,
@@ -151,6 +153,38 @@ async def test_wall_clock_jumps_neither_revive_nor_kill(
         for jump_s in (3600, -3600):
             monkeypatch.setattr(time, "time", lambda jump_s=jump_s: real() + jump_s)
             assert feed.price("SOL-PERP") is None
+
+
+@pytest.mark.parametrize(
+    ("odd", "is_usable"),
+    [
+        ({}, True),
+        ({"oracle_is_valid": False}, False),  # too old, too uncertain, too volatile
+        ({"oracle_is_valid": False, "oracle_price": None}, False),  # no account
+        ({"oracle_price": None}, False),  # no publisher says this; no engine should trip over it
+    ],
+)
+def test_a_price_is_told_and_a_valid_price_can_be_used(odd: dict[str, Any], is_usable: bool) -> None:
+    feed = FakeFeed([price_event("SOL-PERP").model_copy(update=odd)])
+    told, usable = feed.price("SOL-PERP"), feed.valid_price("SOL-PERP")
+    assert told is not None
+    assert usable == (told if is_usable else None)
+    assert feed.require_price("SOL-PERP", valid_oracle=False) == told
+    if is_usable:
+        assert feed.require_price("SOL-PERP") == told
+    else:
+        with pytest.raises(StaleData) as invalid:
+            feed.require_price("SOL-PERP")
+        assert invalid.value.reason is StaleReason.ORACLE_INVALID
+
+
+def test_a_valid_price_is_fresh_too() -> None:
+    feed = FakeFeed([price_event("SOL-PERP")])
+    assert feed.valid_price("SOL-PERP")
+    assert feed.valid_price("BTC-PERP") is None
+    feed.silence()
+    feed.advance(11)
+    assert feed.valid_price("SOL-PERP") is None
 
 
 async def test_require_says_what_is_wrong(bus: BusWriter, nats_server: LocalNatsServer, clock: ManualClock) -> None:
