@@ -70,8 +70,9 @@ require-rpc-url:
 	@if [ -z "$$RPC_URL$$DRIFT_BUS_RPC_URL" ] && ! grep -qs '^ *DRIFT_BUS_RPC_URL=.' .env; then \
 		echo "run: no endpoint; say make run RPC_URL=https://…, or put DRIFT_BUS_RPC_URL into .env" >&2; exit 2; fi
 
-docs: setup ## write the JSON Schemas and the AsyncAPI document again
+docs: setup ## write the JSON Schemas, the AsyncAPI document and the page of settings again
 	$(BIN)/python -m drift_schemas.docs docs/
+	$(BIN)/python -m drift_bus.settings_page docs/
 
 clean: ## remove .venv, caches and builds
 	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

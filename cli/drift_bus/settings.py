@@ -28,22 +28,7 @@ _MAY_NAME_BOTH = ("rpc_url", "rpc_urls")
 
 
 class CommandSettings(NatsSettings, BaseSettings):
-    """What every command may be told.
-
-    Attributes:
-        rpc_url: HTTP endpoint of the Solana RPC, or ``http-url|ws-url``; may hold an API key.
-        rpc_urls: More of them, separated by commas, to fail over to in this order.
-        ws_url: WebSocket endpoint of the first, where it is not the same host.
-        source: ``websocket`` or ``polling``.
-        program: The on-chain program to follow, or ``auto``.
-        nats_url: The NATS server, or servers of one cluster separated by commas.
-        subject_prefix: First token of every subject.
-        cluster: What the data is called: ``mainnet-beta``, ``devnet``, ``simulated``.
-        markets: Names, separated by commas; empty means all.
-        capture: File into which a publisher also captures what it is told.
-        log_level: How much a publisher logs.
-        log_format: For people (``console``) or machines (``json``).
-    """
+    """What every command may be told."""
 
     model_config = SettingsConfigDict(
         env_prefix="DRIFT_BUS_",
@@ -51,20 +36,33 @@ class CommandSettings(NatsSettings, BaseSettings):
         env_ignore_empty=True,
         extra="ignore",
         hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
     rpc_url: str | None = None
+    """HTTP endpoint of the Solana RPC, or ``http-url|ws-url``; may hold an API key."""
     rpc_urls: str | None = None
+    """More of them, separated by commas, to fail over to in this order."""
     ws_url: str | None = None
+    """WebSocket endpoint of the first, where it is not the same host."""
     source: str | None = None
+    """``websocket`` or ``polling``."""
     program: str | None = None
+    """The on-chain program to follow, or ``auto``."""
     nats_url: str = "nats://127.0.0.1:4222"
+    """The NATS server, or servers of one cluster separated by commas."""
     subject_prefix: str = "drift"
+    """First token of every subject."""
     cluster: str | None = None
+    """What the data is called: ``mainnet-beta``, ``devnet``, ``simulated``."""
     markets: str | None = None
+    """Names, separated by commas; empty means all."""
     capture: str | None = None
+    """File into which the publisher also writes what the node tells; ``%H`` and its like stand for the start's time."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """How much ``publish`` logs on stderr."""
     log_format: Literal["console", "json"] = "console"
+    """How it logs: lines for people (``console``), or one JSON object a line (``json``)."""
 
     @classmethod
     def load(cls, **flags: str | None) -> Self:

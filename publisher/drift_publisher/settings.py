@@ -41,45 +41,45 @@ class PublisherSettings(NatsSettings, BaseSettings):
     source: Literal["websocket", "polling"] = "websocket"
     """How accounts arrive; ``websocket`` polls too, while no socket can be had."""
     poll_every_s: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    """Pause between two reads while polling, in seconds."""
+    """Pause between two reads of all accounts while polling, in seconds; the request budget may make it longer."""
     rpc_rate_per_s: float = Field(default=8.0, gt=0, allow_inf_nan=False)
-    """HTTP requests a second that an endpoint allows."""
+    """HTTP requests a second that an endpoint gets in the long run, whatever happens: below your plan's limit."""
     rpc_burst: int = Field(default=20, ge=1)
-    """HTTP requests at once, after a rest."""
+    """HTTP requests that may go at once after a rest: a start reads everything in such a burst."""
     endpoint_return_s: float = Field(default=60.0, gt=0, allow_inf_nan=False)
-    """How long another endpoint is used before the first is tried again, in seconds."""
+    """After a failover: how long another endpoint is used before the preferred one is tried again, in seconds."""
     max_lag_slots: int = Field(default=150, ge=1)
-    """How many slots a node may be behind the best endpoint."""
+    """How many slots a node may be behind the best endpoint; beyond it counts as lagging."""
     max_lag_s: float = Field(default=60.0, gt=0, allow_inf_nan=False)
-    """How far the chain's clock at a node may be behind ours, in seconds."""
+    """How far the chain's clock at a node may be behind ours, in seconds; a node beyond counts as lagging."""
     nats_url: SecretStr = SecretStr("nats://127.0.0.1:4222")
-    """NATS server or servers, separated by commas."""
+    """NATS server, or the servers of one cluster separated by commas: ``nats://`` or ``tls://``, host, port."""
     markets: Annotated[tuple[str, ...], NoDecode] = ()
     """Markets to publish, by name (``SOL-PERP``) or index (``perp:81``, ``spot:3``); empty publishes all."""
     cluster: str | None = None
-    """What events say in ``cluster``; by default the node's genesis hash decides."""
+    """What events say in ``cluster``: ``mainnet-beta``, ``devnet``, …; by default the node's genesis hash decides."""
     subject_prefix: str = "drift"
-    """First token of every subject, and of the names of stream and buckets."""
+    """First token of every subject, and of the names of stream and buckets: two buses on one server need two."""
     commitment: str = Field(default="confirmed", pattern="^(processed|confirmed|finalized)$")
-    """Solana commitment of everything that is read."""
+    """Solana commitment of everything that is read: ``processed`` is the newest, ``finalized`` some 13 s older."""
     stream_max_age_s: int = Field(default=7 * 24 * 3600, ge=0)
-    """Oldest event that the stream keeps, in seconds; 0 keeps all."""
+    """Oldest event that the stream of all kinds keeps, in seconds; 0 keeps all. Applies at the next start."""
     stream_max_bytes: int = Field(default=4 * 1024**3, ge=-1)
-    """Size limit of the stream; -1 means none."""
+    """Size limit of that stream, set aside on the server's disk when it is made; -1 means none."""
     funding_max_age_s: int = Field(default=365 * 24 * 3600, ge=0)
-    """Oldest event that the funding history keeps, in seconds; 0 keeps all."""
+    """Oldest event that the longer history of funding keeps, in seconds; 0 keeps all. Applies at the next start."""
     funding_max_bytes: int = Field(default=2 * 1024**3, ge=-1)
-    """Size limit of the funding history; -1 means none."""
+    """Size limit of the funding history, set aside likewise; -1 means none."""
     stream_replicas: int = Field(default=1, ge=1, le=5)
-    """Copies of stream and buckets in a NATS cluster."""
+    """Copies of stream and buckets in a NATS cluster: 3 of them outlive one server."""
     metrics_host: str = "127.0.0.1"
-    """Address of the HTTP port."""
+    """Address on which the HTTP port listens; it has no login."""
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
-    """HTTP port for /metrics, /readyz and /livez; none by default."""
+    """HTTP port for /metrics, /readyz and /livez; each publisher of a machine needs its own."""
     ready_stale_markets: int = Field(default=0, ge=0)
-    """So many markets may be stale while /readyz still says that the publisher is ready."""
+    """So many markets may have faults while /readyz still says that the publisher is ready."""
     lease_ttl_s: int = Field(default=2, ge=1, le=60)
-    """How long a dead leader keeps a standby waiting, in seconds."""
+    """How long the lease of a leader that died keeps a standby waiting, in seconds; the same for all of a bus."""
     yield_after_s: float = Field(default=2.0, gt=0, allow_inf_nan=False)
     """Silence of the leader's chain after which a standby that hears its own takes over, in seconds."""
     standby: Literal["warm", "cold"] = "warm"
