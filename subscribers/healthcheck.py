@@ -13,7 +13,7 @@ from drift_subscribers import DriftFeed, FeedError
 
 async def main() -> int:
     """Returns the exit status; says on stderr why it is not 0."""
-    servers = os.environ.get("DRIFT_BUS_NATS_URL", "nats://127.0.0.1:4222").split(",")
+    servers = os.environ.get("DRIFT_BUS_NATS_URL", "nats://127.0.0.1:4222")
     market = os.environ.get("DRIFT_BUS_HEALTH_MARKET", "SOL-PERP")
     prefix = os.environ.get("DRIFT_BUS_SUBJECT_PREFIX", "drift")
     try:

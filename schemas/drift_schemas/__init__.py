@@ -23,7 +23,7 @@ from drift_schemas.confirmations import (
     encode_confirmations,
     refreshed,
 )
-from drift_schemas.event_base import SCHEMA_VERSION
+from drift_schemas.event_base import SCHEMA_VERSION, note_receipt
 from drift_schemas.events import (
     EVENT_TYPES,
     Event,
@@ -153,6 +153,7 @@ __all__ = [
     "indexed_name",
     "market_from_token",
     "market_token",
+    "note_receipt",
     "open_interest",
     "open_interest_usd",
     "parse_indexed_name",

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import ClassVar
 
-from drift_schemas.event_base import MarketDataEvent
+from drift_schemas.event_base import MarketDataEvent, Number, ScaledMarketData
 from drift_schemas.quantities import CumulativeFunding, FundingRate, Price, Seconds
 from drift_schemas.rates import apr_percent, hourly_rate, rate_8h_percent
 from drift_schemas.subjects import Kind
 from drift_schemas.widths import I128, U64
 
-__all__ = ["FundingEvent"]
+__all__ = ["FundingEvent", "ScaledFunding"]
+
+
+class ScaledFunding(ScaledMarketData[Number]):
+    """The integer fields of :class:`FundingEvent` in natural units."""
+
+    __slots__ = ()
+
+    funding_rate: Number
+    funding_rate_long: Number
+    funding_rate_short: Number
+    funding_rate_ts: Number
+    oracle_twap_at_funding: Number
+    funding_rate_24h_avg: Number
+    cumulative_funding_rate_long: Number
+    cumulative_funding_rate_short: Number
+    next_funding_ts: Number | None
+    estimated_funding_rate_long: Number | None
+    estimated_funding_rate_short: Number | None
+    mark_twap: Number
+    oracle_twap: Number
 
 
 class FundingEvent(MarketDataEvent):
@@ -85,3 +106,13 @@ class FundingEvent(MarketDataEvent):
         """ESTIMATE for shorts as a fraction of the oracle TWAP per hour."""
         rate = self.estimated_funding_rate_short
         return None if rate is None else hourly_rate(rate, self.oracle_twap, self.funding_period)
+
+    @property
+    def exact(self) -> ScaledFunding[Decimal]:
+        """The integer fields in natural units, exact: ``event.exact.oracle_twap``."""
+        return ScaledFunding(self, Decimal)
+
+    @property
+    def floats(self) -> ScaledFunding[float]:
+        """The integer fields in natural units, convenient: ``event.floats.oracle_twap``."""
+        return ScaledFunding(self, float)

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import ClassVar
 
-from drift_schemas.event_base import MarketDataEvent
+from drift_schemas.event_base import MarketDataEvent, Number, ScaledMarketData
 from drift_schemas.quantities import BaseAmount, MarginRatio, Price, QuoteAmount, Seconds
 from drift_schemas.rates import open_interest
 from drift_schemas.subjects import Kind
 from drift_schemas.widths import I128, U64, U128
 
-__all__ = ["MarketEvent"]
+__all__ = ["MarketEvent", "ScaledMarket"]
+
+
+class ScaledMarket(ScaledMarketData[Number]):
+    """The integer fields of :class:`MarketEvent` in natural units."""
+
+    __slots__ = ()
+
+    open_interest_long: Number
+    open_interest_short: Number
+    max_open_interest: Number
+    volume_24h: Number
+    margin_ratio_initial: Number
+    margin_ratio_maintenance: Number
+    order_step_size: Number
+    order_tick_size: Number
+    min_order_size: Number
+    expiry_ts: Number
 
 
 class MarketEvent(MarketDataEvent):
@@ -60,3 +78,13 @@ class MarketEvent(MarketDataEvent):
     def open_interest(self) -> int:
         """The larger side, base 1e-9 (not the sum of the two)."""
         return open_interest(self.open_interest_long, self.open_interest_short)
+
+    @property
+    def exact(self) -> ScaledMarket[Decimal]:
+        """The integer fields in natural units, exact: ``event.exact.open_interest_long``."""
+        return ScaledMarket(self, Decimal)
+
+    @property
+    def floats(self) -> ScaledMarket[float]:
+        """The integer fields in natural units, convenient: ``event.floats.open_interest_long``."""
+        return ScaledMarket(self, float)

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import ClassVar
 
-from drift_schemas.event_base import MarketDataEvent
+from drift_schemas.event_base import MarketDataEvent, Number, ScaledMarketData
 from drift_schemas.quantities import Price
 from drift_schemas.rates import basis
 from drift_schemas.subjects import Kind
 from drift_schemas.widths import U64
 
-__all__ = ["PriceEvent"]
+__all__ = ["PriceEvent", "ScaledPrice"]
+
+
+class ScaledPrice(ScaledMarketData[Number]):
+    """The integer fields of :class:`PriceEvent` in natural units."""
+
+    __slots__ = ()
+
+    oracle_price: Number | None
+    oracle_confidence: Number | None
+    bid_price: Number | None
+    ask_price: Number | None
+    mark_price: Number | None
+    mark_twap: Number | None
+    mark_twap_5min: Number | None
+    oracle_twap: Number
+    oracle_twap_5min: Number
+    mm_oracle_price: Number | None
+    safe_oracle_price: Number | None
+    safe_oracle_confidence: Number | None
 
 
 class PriceEvent(MarketDataEvent):
@@ -59,3 +79,13 @@ class PriceEvent(MarketDataEvent):
         if self.mark_price is None or self.oracle_price is None:
             return None
         return basis(self.mark_price, self.oracle_price)
+
+    @property
+    def exact(self) -> ScaledPrice[Decimal]:
+        """The integer fields in natural units, exact: ``event.exact.oracle_price``."""
+        return ScaledPrice(self, Decimal)
+
+    @property
+    def floats(self) -> ScaledPrice[float]:
+        """The integer fields in natural units, convenient: ``event.floats.oracle_price``."""
+        return ScaledPrice(self, float)

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import ClassVar
 
-from drift_schemas.event_base import MarketDataEvent
+from drift_schemas.event_base import MarketDataEvent, Number, ScaledMarketData
 from drift_schemas.quantities import Fraction, Interest, SpotBalance, Weight, YearlyRate
 from drift_schemas.subjects import Kind
 from drift_schemas.widths import U128
 
-__all__ = ["SpotMarketEvent"]
+__all__ = ["ScaledSpotMarket", "SpotMarketEvent"]
+
+
+class ScaledSpotMarket(ScaledMarketData[Number]):
+    """The integer fields of :class:`SpotMarketEvent` in natural units."""
+
+    __slots__ = ()
+
+    deposit_balance: Number
+    borrow_balance: Number
+    utilization: Number
+    deposit_rate: Number
+    borrow_rate: Number
+    cumulative_deposit_interest: Number
+    cumulative_borrow_interest: Number
+    initial_asset_weight: Number
+    maintenance_asset_weight: Number
+    initial_liability_weight: Number
+    maintenance_liability_weight: Number
 
 
 class SpotMarketEvent(MarketDataEvent):
@@ -53,3 +72,13 @@ class SpotMarketEvent(MarketDataEvent):
     """Address of the oracle account."""
     oracle_source: str
     """How the oracle account is read, or ``Unknown(n)``."""
+
+    @property
+    def exact(self) -> ScaledSpotMarket[Decimal]:
+        """The integer fields in natural units, exact: ``event.exact.deposit_rate``."""
+        return ScaledSpotMarket(self, Decimal)
+
+    @property
+    def floats(self) -> ScaledSpotMarket[float]:
+        """The integer fields in natural units, convenient: ``event.floats.deposit_rate``."""
+        return ScaledSpotMarket(self, float)

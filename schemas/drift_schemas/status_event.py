@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from pydantic import Field
 
-from drift_schemas.event_base import Event
+from drift_schemas.event_base import Event, Number, Scaled
 from drift_schemas.quantities import Nanoseconds
 
-__all__ = ["StatusEvent"]
+__all__ = ["ScaledStatus", "StatusEvent"]
+
+
+class ScaledStatus(Scaled[Number]):
+    """The integer fields of :class:`StatusEvent` in natural units."""
+
+    __slots__ = ()
+
+    leading_since_ns: Number | None
+    started_at_ns: Number
+    slot_at_ns: Number | None
 
 
 class StatusEvent(Event):
@@ -65,3 +77,13 @@ class StatusEvent(Event):
     """Events acknowledged by the stream since the start."""
     events_dropped_total: int
     """Events given up since the start: superseded or stale before they could be sent."""
+
+    @property
+    def exact(self) -> ScaledStatus[Decimal]:
+        """The integer fields in natural units, exact: ``event.exact.started_at_ns``."""
+        return ScaledStatus(self, Decimal)
+
+    @property
+    def floats(self) -> ScaledStatus[float]:
+        """The integer fields in natural units, convenient: ``event.floats.started_at_ns``."""
+        return ScaledStatus(self, float)

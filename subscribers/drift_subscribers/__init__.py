@@ -1,5 +1,15 @@
 """What an engine imports: the bus in memory, and streams of its changes."""
 
+from drift_schemas import (
+    Event,
+    FundingEvent,
+    Kind,
+    MarketDataEvent,
+    MarketEvent,
+    PriceEvent,
+    SpotMarketEvent,
+    StatusEvent,
+)
 from drift_schemas.access import NatsAccess
 from drift_subscribers.blocking import BlockingFeed, BlockingStream
 from drift_subscribers.errors import (
@@ -26,21 +36,29 @@ __all__ = [
     "Conflate",
     "DriftFeed",
     "DropOldest",
+    "Event",
     "EventStream",
     "FeedClosed",
     "FeedError",
     "FeedOptions",
     "FeedStatistics",
     "FeedStatus",
+    "FundingEvent",
+    "Kind",
     "Lossless",
+    "MarketDataEvent",
+    "MarketEvent",
     "MarketNotFound",
     "NatsAccess",
     "OpenStream",
     "Policy",
+    "PriceEvent",
     "SharedFeed",
     "SnapshotIncomplete",
+    "SpotMarketEvent",
     "StaleData",
     "StaleReason",
+    "StatusEvent",
     "StreamStatistics",
     "shared_feed",
     "shared_feed_references",

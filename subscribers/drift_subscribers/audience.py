@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 from weakref import WeakSet
 
@@ -16,17 +16,21 @@ class Audience:
     """The open streams of one kind, by market. A stream that nobody refers to any more is forgotten."""
 
     def __init__(self) -> None:
+        self._all: WeakSet[EventStream[Any]] = WeakSet()
         self._of_all: WeakSet[EventStream[Any]] = WeakSet()
         self._of_one: dict[str, WeakSet[EventStream[Any]]] = {}
         self._lossless: WeakSet[EventStream[Any]] = WeakSet()
 
     def __len__(self) -> int:
-        return sum(1 for stream in self._streams() if not stream.closed)
+        return sum(1 for stream in self._all if not stream.closed)
 
-    def add(self, stream: EventStream[Any], token: str | None, *, lossless: bool) -> None:
-        """Lets ``stream`` hear the market of ``token``, or all when it is ``None``."""
-        listeners = self._of_all if token is None else self._of_one.setdefault(token, WeakSet())
-        listeners.add(stream)
+    def add(self, stream: EventStream[Any], tokens: Iterable[str] | None, *, lossless: bool) -> None:
+        """Lets ``stream`` hear the markets of ``tokens``, or all when it is ``None``."""
+        self._all.add(stream)
+        if tokens is None:
+            self._of_all.add(stream)
+        for token in tokens or ():
+            self._of_one.setdefault(token, WeakSet()).add(stream)
         if lossless:
             self._lossless.add(stream)
 
@@ -46,23 +50,18 @@ class Audience:
 
     def restart(self) -> None:
         """Tells every stream that the sequences begin anew."""
-        for stream in self._streams():
+        for stream in list(self._all):
             stream._restart()
 
     def close(self) -> None:
         """Ends every stream."""
-        for stream in self._streams():
+        for stream in list(self._all):
             stream.close()
 
     def forget_closed(self) -> None:
         """Lets go of streams that were closed, and of markets that nobody listens to."""
-        for listeners in (self._of_all, self._lossless, *self._of_one.values()):
+        for listeners in (self._all, self._of_all, self._lossless, *self._of_one.values()):
             for stream in [stream for stream in listeners if stream.closed]:
                 listeners.discard(stream)
         for token in [token for token, listeners in self._of_one.items() if not listeners]:
             del self._of_one[token]
-
-    def _streams(self) -> Iterator[EventStream[Any]]:
-        yield from list(self._of_all)
-        for listeners in list(self._of_one.values()):
-            yield from list(listeners)

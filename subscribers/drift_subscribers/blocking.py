@@ -14,6 +14,7 @@ from drift_schemas import FundingEvent, Kind, MarketDataEvent, MarketEvent, Pric
 from drift_subscribers.background import Background
 from drift_subscribers.errors import FeedClosed
 from drift_subscribers.feed import DriftFeed, FeedStatus
+from drift_subscribers.options import Markets
 from drift_subscribers.policies import Policy
 from drift_subscribers.reads import Reads
 from drift_subscribers.roster import OpenStream
@@ -84,24 +85,30 @@ class BlockingFeed(Reads):
 
     @overload
     def stream(
-        self, kind: Literal["funding"], market: str | None = ..., **options: Unpack[BlockingStreamOptions]
+        self,
+        kind: Literal["funding"],
+        market: Markets = ...,
+        **options: Unpack[BlockingStreamOptions],
     ) -> BlockingStream[FundingEvent]: ...
     @overload
     def stream(
-        self, kind: Literal["price"], market: str | None = ..., **options: Unpack[BlockingStreamOptions]
+        self, kind: Literal["price"], market: Markets = ..., **options: Unpack[BlockingStreamOptions]
     ) -> BlockingStream[PriceEvent]: ...
     @overload
     def stream(
-        self, kind: Literal["market"], market: str | None = ..., **options: Unpack[BlockingStreamOptions]
+        self,
+        kind: Literal["market"],
+        market: Markets = ...,
+        **options: Unpack[BlockingStreamOptions],
     ) -> BlockingStream[MarketEvent]: ...
     @overload
     def stream(
-        self, kind: Literal["spot"], market: str | None = ..., **options: Unpack[BlockingStreamOptions]
+        self, kind: Literal["spot"], market: Markets = ..., **options: Unpack[BlockingStreamOptions]
     ) -> BlockingStream[SpotMarketEvent]: ...
     def stream(
         self,
         kind: Kind,
-        market: str | None = None,
+        market: Markets = None,
         *,
         policy: Policy | None = None,
         since: int | datetime | None = None,
@@ -112,7 +119,7 @@ class BlockingFeed(Reads):
 
         Args:
             kind: ``funding``, ``price``, ``market`` or ``spot``.
-            market: One market's name; every market when ``None``.
+            market: A market's name, or the names of several; every market when ``None``.
             policy: What happens when the consumer is slow.
             since: Begin in the past (lossless only).
             current: Begin with the fresh values in memory.

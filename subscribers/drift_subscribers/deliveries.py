@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +22,7 @@ from drift_schemas import (
     UnknownSchema,
     decode_event,
     market_token,
+    note_receipt,
 )
 from drift_subscribers.server_clock import stored_at_ns
 
@@ -68,10 +70,13 @@ class Delivery:
 class Inspector:
     """Turns messages of one topology into deliveries, and refuses what cannot be trusted."""
 
-    def __init__(self, topology: Topology, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, topology: Topology, clock: Callable[[], float], wall_clock: Callable[[], float] = time.time
+    ) -> None:
         self._subjects = topology.subjects
         self._stream = topology.stream
         self._clock = clock
+        self._wall_clock = wall_clock
         self._tokens: dict[str, str] = {}
 
     def envelope(self, subject: str, headers: Mapping[str, str] | None) -> Envelope:
@@ -113,4 +118,5 @@ class Inspector:
             where = f"{envelope.kind}.{envelope.token}"
             raise Refused("wrong subject", f"an event of {event.market!r} on {where}")
         self._tokens[event.market] = token
+        note_receipt(event, sequence=envelope.sequence, received_at_ns=int(self._wall_clock() * 1e9))
         return Delivery(envelope, event, self._clock())

@@ -24,6 +24,7 @@ from drift_schemas import (
     Topology,
     decode_status,
     market_token,
+    note_receipt,
 )
 from drift_schemas.access import NatsAccess
 from drift_subscribers.complaints import Complaints
@@ -35,14 +36,15 @@ from drift_subscribers.heartbeat import Heartbeat
 from drift_subscribers.intake import Intake
 from drift_subscribers.keeper import Keeper
 from drift_subscribers.lane import Lane
-from drift_subscribers.opening import open_stream
-from drift_subscribers.options import FeedOptions
+from drift_subscribers.opening import named_markets, open_stream
+from drift_subscribers.options import FeedOptions, Markets
 from drift_subscribers.policies import Lossless, Policy, default_policy
 from drift_subscribers.position import StreamPosition
 from drift_subscribers.reads import Reads
 from drift_subscribers.replay_clock import ReplayClock, ReplayedTime
 from drift_subscribers.roster import OpenStream, Roster
 from drift_subscribers.server_clock import ServerClock
+from drift_subscribers.servers import server_list
 from drift_subscribers.statistics import Counters, FeedStatistics
 from drift_subscribers.streams import EventStream
 
@@ -79,7 +81,7 @@ class DriftFeed(Reads):
     complete; a bus without a publisher is an empty snapshot, and data appears when there is some.
 
     Args:
-        url: NATS server, or several of one cluster, as a list or separated by commas.
+        url: NATS server, or several of one cluster, as a list or separated by commas (spaces do not count).
         markets: Names to follow; all of them when ``None``.
         kinds: Kinds to follow; all of them when ``None``.
         prefix: The bus's subject prefix.
@@ -92,7 +94,8 @@ class DriftFeed(Reads):
         access: Credentials and certificates; ``NatsAccess.from_environment()`` takes them from ``DRIFT_BUS_NATS_*``.
         domain: The JetStream domain that holds the bus, where ``url`` is a leaf node; by default what ``access`` says.
         clock: Monotonic seconds; freshness is measured on it. A ``ReplayClock`` where the prefix is a replay's.
-        wall_clock: Seconds since the Unix epoch; used only where the server's own time may not be asked.
+        wall_clock: Seconds since the Unix epoch: for ``event.received_at_ns``, and where the server's own time may not
+            be asked.
 
     Raises:
         CannotConnect: on entering: no server answered in time.
@@ -125,15 +128,15 @@ class DriftFeed(Reads):
         self._counters = Counters()
         self._roster = Roster()
         self._complaints = Complaints(self._counters.refused, time.monotonic)
-        self._inspector = Inspector(self._topology, clock)
+        self._inspector = Inspector(self._topology, clock, wall_clock)
         self._server_clock = ReplayedTime(clock) if isinstance(clock, ReplayClock) else ServerClock()
         self._position = StreamPosition()
         self._lanes = {kind: self._new_lane(kind, clock) for kind in KINDS}
         self._followed = {kind: self._lanes[kind] for kind in _checked(kinds)}
         super().__init__({kind: lane.memory for kind, lane in self._lanes.items()}, Heartbeat(clock))
-        self._clock = clock
+        self._clock, self._wall_clock = clock, wall_clock
         self._connection = Connection(
-            url.split(",") if isinstance(url, str) else url,
+            server_list(url),
             connect_timeout_s=connect_timeout_s,
             ping_interval_s=ping_interval_s,
             inbox_prefix=inbox_prefix,
@@ -255,7 +258,7 @@ class DriftFeed(Reads):
     def stream(
         self,
         kind: Literal["funding"],
-        market: str | None = ...,
+        market: Markets = ...,
         *,
         policy: Policy | None = ...,
         since: int | datetime | None = ...,
@@ -265,7 +268,7 @@ class DriftFeed(Reads):
     def stream(
         self,
         kind: Literal["price"],
-        market: str | None = ...,
+        market: Markets = ...,
         *,
         policy: Policy | None = ...,
         since: int | datetime | None = ...,
@@ -275,7 +278,7 @@ class DriftFeed(Reads):
     def stream(
         self,
         kind: Literal["market"],
-        market: str | None = ...,
+        market: Markets = ...,
         *,
         policy: Policy | None = ...,
         since: int | datetime | None = ...,
@@ -285,7 +288,7 @@ class DriftFeed(Reads):
     def stream(
         self,
         kind: Literal["spot"],
-        market: str | None = ...,
+        market: Markets = ...,
         *,
         policy: Policy | None = ...,
         since: int | datetime | None = ...,
@@ -294,7 +297,7 @@ class DriftFeed(Reads):
     def stream(
         self,
         kind: Kind,
-        market: str | None = None,
+        market: Markets = None,
         *,
         policy: Policy | None = None,
         since: int | datetime | None = None,
@@ -306,7 +309,7 @@ class DriftFeed(Reads):
 
         Args:
             kind: ``funding``, ``price``, ``market`` or ``spot``.
-            market: One market's name; every market when ``None``.
+            market: A market's name, or the names of several; every market when ``None``.
             policy: What happens when the consumer is slow: ``Conflate``, ``DropOldest`` or ``Lossless``; by
                 default ``Conflate`` for prices and ``Lossless`` for the rest.
             since: Begin in the past, at a sequence or a moment, and run into live without a seam (lossless
@@ -321,13 +324,15 @@ class DriftFeed(Reads):
             raise FeedClosed("open the feed with async with before streaming from it")
         if kind not in self._followed:
             raise ValueError(f"this feed follows {', '.join(self._followed)}, not {kind!r}")
-        token = None if market is None else market_token(market)
-        if token is not None and self._tokens is not None and token not in self._tokens:
-            raise ValueError(f"this feed follows {', '.join(self._named or ())}, not {market!r}")
+        names = named_markets(market)
+        tokens = None if names is None else tuple(map(market_token, names))
+        if self._tokens is not None and (strange := set(tokens or ()).difference(self._tokens)):
+            unknown = ", ".join(repr(name) for name in names or () if market_token(name) in strange)
+            raise ValueError(f"this feed follows {', '.join(self._named or ())}, not {unknown}")
         chosen = policy or (default_policy(kind) if since is None else Lossless())
         opened = open_stream(
             self._lanes[kind],
-            token,
+            tokens,
             policy=chosen,
             since=since,
             current=current,
@@ -336,7 +341,7 @@ class DriftFeed(Reads):
             inspector=self._inspector,
             clock=self._clock,
         )
-        self._roster.add(opened, kind, market, chosen)
+        self._roster.add(opened, kind, names, chosen)
         return opened
 
     def _new_lane(self, kind: Kind, clock: Callable[[], float]) -> Lane:
@@ -392,7 +397,8 @@ class DriftFeed(Reads):
             status = decode_status(message.data, message.headers)
             if isinstance(self._clock, ReplayClock):
                 self._clock.hear(status.published_at_ns)
-            self._heartbeat.hear(status)
+            received_at_ns = int(self._wall_clock() * 1e9)
+            self._heartbeat.hear(note_receipt(status, sequence=None, received_at_ns=received_at_ns))
         except MessageError as error:
             self._complaints.refuse("status", str(error))
 

@@ -11,15 +11,30 @@ from drift_subscribers.deliveries import Delivery, Envelope, Inspector
 from drift_subscribers.direct import Batch, DirectReader
 from drift_subscribers.lane import Lane
 from drift_subscribers.lossless import LosslessBuffer
+from drift_subscribers.options import Markets
 from drift_subscribers.policies import Conflate, DropOldest, Lossless, Policy
 from drift_subscribers.streams import EventStream
 
-__all__ = ["open_stream"]
+__all__ = ["named_markets", "open_stream"]
+
+
+def named_markets(market: Markets) -> tuple[str, ...] | None:
+    """The names that a caller gives, each once; ``None`` for every market.
+
+    Raises:
+        ValueError: an empty list, which names no market.
+    """
+    if market is None:
+        return None
+    names = (market,) if isinstance(market, str) else tuple(dict.fromkeys(market))
+    if not names:
+        raise ValueError("market=[]: name at least one market, or None for every one")
+    return names
 
 
 def open_stream(
     lane: Lane,
-    token: str | None,
+    tokens: tuple[str, ...] | None,
     *,
     policy: Policy,
     since: int | datetime | None,
@@ -41,13 +56,14 @@ def open_stream(
     elif isinstance(policy, DropOldest):
         buffer = DroppingBuffer(policy.capacity)
     else:
-        wanted = followed if token is None else (token,)
-        buffer = _lossless(policy, lane, wanted, lane.subject(token), since, reader, inspector)
+        wanted = followed if tokens is None else tokens
+        subject = lane.subject(tokens[0] if tokens is not None and len(tokens) == 1 else None)
+        buffer = _lossless(policy, lane, wanted, subject, since, reader, inspector)
     stream: EventStream[Any] = EventStream(buffer, clock)
     if current:
-        for delivery in _current(lane, token, clock()):
+        for delivery in _current(lane, tokens, clock()):
             buffer.put_first(delivery)
-    lane.audience.add(stream, token, lossless=lossless)
+    lane.audience.add(stream, tokens, lossless=lossless)
     return stream
 
 
@@ -83,9 +99,10 @@ def _lossless(
     )
 
 
-def _current(lane: Lane, token: str | None, now: float) -> list[Delivery]:
+def _current(lane: Lane, tokens: tuple[str, ...] | None, now: float) -> list[Delivery]:
     return [
         Delivery(Envelope(lane.kind, name, lane.last_sequence(name), 0, entry.stamp_ns, False), entry.event, now)
+        for token in (tokens or (None,))
         for name, entry in lane.memory.fresh_events(token)
     ]
 

@@ -8,7 +8,10 @@ from typing import Any, TypedDict
 from drift_schemas import Kind
 from drift_schemas.access import NatsAccess
 
-__all__ = ["FeedOptions"]
+__all__ = ["FeedOptions", "Markets"]
+
+Markets = str | Iterable[str] | None
+"""Which markets a stream gives: one by its name, several by theirs, every one where ``None``."""
 
 
 class FeedOptions(TypedDict, total=False):

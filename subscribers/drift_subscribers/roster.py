@@ -22,7 +22,7 @@ class OpenStream:
     Attributes:
         number: Counts the streams of a feed in the order in which they were opened, from 1.
         kind: The kind that it gives.
-        market: The market that it gives; every one when ``None``.
+        market: The market that it gives, or several, separated by commas; every one when ``None``.
         policy: What happens when its consumer is slow.
         statistics: Its numbers.
     """
@@ -41,11 +41,12 @@ class Roster:
         self._numbers = itertools.count(1)
         self._streams: dict[int, tuple[ref[EventStream[Any]], Kind, str | None, Policy]] = {}
 
-    def add(self, stream: EventStream[Any], kind: Kind, market: str | None, policy: Policy) -> None:
+    def add(self, stream: EventStream[Any], kind: Kind, markets: tuple[str, ...] | None, policy: Policy) -> None:
         """Takes note of a stream that was opened."""
         for number, (known, *_) in list(self._streams.items()):
             if (opened := known()) is None or opened.closed:
                 del self._streams[number]
+        market = None if markets is None else ",".join(markets)
         self._streams[next(self._numbers)] = (ref(stream), kind, market, policy)
 
     def open_streams(self) -> list[OpenStream]:

@@ -13,6 +13,7 @@ from drift_subscribers.errors import FeedClosed
 from drift_subscribers.feed import DriftFeed
 from drift_subscribers.holding import Holding
 from drift_subscribers.options import FeedOptions
+from drift_subscribers.servers import server_list
 
 __all__ = ["FeedPool", "SharedFeed", "shared_feed", "shared_feed_references"]
 
@@ -176,7 +177,7 @@ def shared_feed_references(nats_url: _Url | None = None) -> int:
 
 
 def _addresses(url: _Url) -> tuple[str, ...]:
-    return (url,) if isinstance(url, str) else tuple(url)
+    return tuple(server_list(url))
 
 
 def _frozen(value: Any) -> Hashable:

@@ -32,7 +32,7 @@ def test_none_stays_none_and_what_has_no_unit_has_no_scale() -> None:
     event = price_event(bid_price=None)
     assert event.exact.bid_price is None
     with pytest.raises(AttributeError, match="market_index"):
-        _ = event.exact.market_index
+        _ = event.exact.market_index  # type: ignore[attr-defined]
 
 
 def test_every_amount_has_a_unit() -> None:

@@ -93,6 +93,8 @@ async def test_since_and_current_and_policies_pass_through(feed: BlockingFeed, b
         assert await in_thread(take, past, 1) == [1]
     with await in_thread(lambda: feed.stream("price", policy=Conflate(), current=True)) as current:
         assert await in_thread(take, current, 1) == [1]
+    with await in_thread(lambda: feed.stream("price", ["BTC-PERP", "SOL-PERP"], current=True)) as several:
+        assert await in_thread(take, several, 1) == [1]
     with pytest.raises(ValueError, match="Lossless"):
         await in_thread(lambda: feed.stream("price", policy=Conflate(), since=1))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import pickle
 import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
@@ -14,9 +15,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from drift_bus.nats_server import LocalNatsServer
-from drift_schemas import KINDS, Kind, MarketDataEvent, bucket_ttl_s
+from drift_schemas import KINDS, Kind, MarketDataEvent, bucket_ttl_s, encode
 from drift_subscribers import (
     Conflate,
     DriftFeed,
@@ -256,6 +258,71 @@ async def test_streams_begin_where_they_are_told_to(bus: Bus) -> None:
         bus.feed.stream("price", policy=Conflate(), since=1)
     with pytest.raises(ValueError, match="time zone"):
         bus.feed.stream("price", since=datetime(2001, 1, 1))
+
+
+async def test_a_stream_of_several_markets_hears_those_and_no_other(bus: Bus) -> None:
+    feed, wanted = bus.feed, ["SOL-PERP", "ETH-PERP"]
+    await bus.put(price_event("SOL-PERP", oracle_price=1), price_event("BTC-PERP", oracle_price=2))
+    policies = (Conflate(), DropOldest(8), Lossless(), Lossless(1))
+    streams = [feed.stream("price", wanted, policy=policy, current=True) for policy in policies]
+    from_the_start = feed.stream("price", (name for name in (*wanted, "ETH-PERP")), since=1)
+    await bus.put(
+        price_event("ETH-PERP", oracle_price=3),
+        price_event("BTC-PERP", oracle_price=4),
+        price_event("SOL-PERP", oracle_price=5),
+    )
+
+    for stream, policy in zip(streams, policies, strict=True):
+        seen = [(event.market, event.oracle_price) for event in await collect(stream, 2 if policy == Conflate() else 3)]
+        first = [] if policy == Conflate() else [("SOL-PERP", 1)]
+        assert sorted([*first, ("ETH-PERP", 3), ("SOL-PERP", 5)]) == sorted(seen), policy
+        assert stream.statistics().depth == 0
+    assert [event.oracle_price for event in await collect(from_the_start, 3)] == [1, 3, 5]
+    assert {each.market for each in feed.stream_statistics()} == {"SOL-PERP,ETH-PERP"}
+    assert feed.statistics().streams == len(policies) + 1  # each once, however many markets it hears
+    for stream in (*streams, from_the_start):
+        stream.close()
+    assert feed.statistics().streams == 0
+    with pytest.raises(ValueError, match="name at least one market"):
+        feed.stream("price", [])
+
+
+async def test_each_event_tells_its_place_and_when_it_came(bus: Bus) -> None:
+    feed, made = bus.feed, price_event("SOL-PERP", oracle_price=1)
+    assert made.sequence is made.received_at_ns is None  # nothing brought it here
+    stream = feed.stream("price", "SOL-PERP", policy=Lossless())
+    first = await bus.put(made)
+    [told] = await collect(stream, 1)
+    held = feed.require_price("SOL-PERP")
+    assert told.sequence == held.sequence == first
+    assert told.received_at_ns is not None
+    assert told.received_at_ns > 0
+    assert feed.stream("price", since=first).sequence == 0  # a stream's own place is that of what it delivered
+
+    await bus.confirm(made)
+    again = feed.require_price("SOL-PERP")
+    assert again.sequence is not None
+    assert again.sequence > first
+    assert (again.received_at_ns or 0) >= told.received_at_ns
+
+    # It is no part of the event: not sent, not compared, not copied.
+    assert again == told == made
+    assert hash(again) == hash(made)
+    assert encode(told) == encode(made)
+    assert told.model_dump() == made.model_dump()
+    assert "received_at_ns" not in type(told).model_json_schema()["properties"]
+    assert told.model_copy(update={"slot": 7}).sequence is None
+    assert pickle.loads(pickle.dumps(told)).received_at_ns is None
+    with pytest.raises(ValidationError):
+        told.slot = 7  # type: ignore[misc]
+
+
+async def test_a_heartbeat_tells_when_it_came(bus: Bus) -> None:
+    await bus.beat()
+    status = bus.feed.status()
+    assert status is not None
+    assert status.sequence is None  # it is not stored
+    assert (status.received_at_ns or 0) > 0
 
 
 async def test_closing_ends_streams_and_the_feed_is_opened_once(bus: Bus) -> None:

@@ -26,6 +26,7 @@ from drift_subscribers import (
     shared_feed,
     shared_feed_references,
 )
+from drift_subscribers.servers import server_list
 from drift_subscribers.sharing import FeedPool
 from tests.support.bus_writer import BusWriter, price_event
 from tests.support.wait import wait_until
@@ -218,6 +219,38 @@ def test_nor_does_a_loop_that_was_closed_with_everything_in_it() -> None:
         loop.close()
         assert pool.references() == 0
     assert feeds[0] is not feeds[1]
+
+
+WRITTEN = ("nats://a,nats://b", "nats://a, nats://b ", ["nats://a", "nats://b"], ("nats://a ", " nats://b"))
+
+
+async def test_the_same_servers_are_the_same_feed_however_they_are_written() -> None:
+    pool = FeedPool(Openings())
+    leases = [pool.lease(url, {}) for url in WRITTEN]
+    feeds = [await lease.acquire() for lease in leases]
+    assert len(set(map(id, feeds))) == 1
+    for url in WRITTEN:
+        assert pool.references(url) == len(WRITTEN)
+    assert pool.references("nats://a") == 0
+    for lease in leases:
+        await lease.release()
+
+
+def test_spaces_around_a_server_do_not_count() -> None:
+    for url in WRITTEN:
+        assert server_list(url) == ["nats://a", "nats://b"]
+        assert DriftFeed(url)._connection._servers == ["nats://a", "nats://b"]
+    assert server_list(["nats://a,nats://b", "nats://c", ""]) == ["nats://a", "nats://b", "nats://c"]
+    for nothing in ("", " , ", [], [" "]):
+        with pytest.raises(ValueError, match="no NATS server in"):
+            DriftFeed(nothing)
+
+
+async def test_a_feed_opens_with_spaces_in_its_servers(nats_server: LocalNatsServer) -> None:
+    async with shared_feed(f" nats://127.0.0.1:9 , {nats_server.url}") as feed:
+        assert feed.connected
+        async with shared_feed(["nats://127.0.0.1:9", nats_server.url]) as same:
+            assert same is feed
 
 
 def test_each_event_loop_has_a_feed_of_its_own() -> None:

@@ -54,6 +54,30 @@ async def test_conflate_keeps_the_latest_of_each_market(bus: BusWriter, nats_ser
         assert stream.statistics().depth == 0
 
 
+async def test_a_lossless_stream_of_several_markets_reads_what_it_missed_of_them_alone(
+    bus: BusWriter, nats_server: LocalNatsServer
+) -> None:
+    async with DriftFeed(nats_server.url) as feed:
+        stream = feed.stream("price", ["SOL-PERP", "ETH-PERP"], policy=Lossless(2))
+        for market in ("SOL-PERP", "BTC-PERP", "ETH-PERP"):
+            await _prices(bus, feed, 1, 15, market)
+        assert stream.statistics().behind
+        seen = await collect(stream, 30)
+        assert {event.market for event in seen} == {"SOL-PERP", "ETH-PERP"}
+        for market in ("SOL-PERP", "ETH-PERP"):
+            assert [event.oracle_price for event in seen if event.market == market] == list(range(1, 16))
+        places = [event.sequence or 0 for event in seen]
+        assert places == sorted(set(places))
+        assert stream.sequence == places[-1]
+
+
+async def test_a_feed_of_some_markets_streams_those_alone(bus: BusWriter, nats_server: LocalNatsServer) -> None:
+    async with DriftFeed(nats_server.url, markets=["SOL-PERP", "ETH-PERP"]) as feed:
+        assert feed.stream("price", ["ETH-PERP"]).sequence == 0
+        with pytest.raises(ValueError, match="follows SOL-PERP, ETH-PERP, not 'BTC-PERP'"):
+            feed.stream("price", ["SOL-PERP", "BTC-PERP"])
+
+
 async def test_drop_oldest_keeps_the_last_ones(bus: BusWriter, nats_server: LocalNatsServer) -> None:
     async with DriftFeed(nats_server.url) as feed, feed.stream("price", policy=DropOldest(3)) as stream:
         await _prices(bus, feed, 1, 10)

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Final, Self, Unpack
 
-from drift_schemas import MarketDataEvent, MessageError, decode_event
+from drift_schemas import MarketDataEvent, MessageError, decode_event, note_receipt
 from drift_subscribers.errors import FeedClosed
 from drift_subscribers.history import Selection, Span, StoredMessage, read_span
 from drift_subscribers.replay.control import Paced
@@ -151,7 +151,8 @@ class Replay(Paced):
         if message.kind is None:
             return None
         try:
-            return decode_event(message.kind, message.payload, message.headers)
+            event = decode_event(message.kind, message.payload, message.headers)
+            return note_receipt(event, sequence=message.sequence, received_at_ns=time.time_ns())
         except MessageError as error:
             self.refused[type(error).__name__] += 1
             if self.refused.total() <= _MOST_REPORTS:

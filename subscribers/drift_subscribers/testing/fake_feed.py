@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 from nats.aio.msg import Msg
 
-from drift_schemas import Kind, MarketDataEvent, StatusEvent, decode_event
+from drift_schemas import Kind, MarketDataEvent, StatusEvent, decode_event, note_receipt
 from drift_subscribers.deliveries import Refused
 from drift_subscribers.errors import FeedClosed
 from drift_subscribers.feed import DriftFeed
@@ -52,7 +52,14 @@ class FakeFeed(DriftFeed):
         prefix: str = "drift",
     ) -> None:
         self._seconds = _STARTED_S
-        super().__init__("nats://fake.invalid", markets=markets, kinds=kinds, prefix=prefix, clock=self._monotonic)
+        super().__init__(
+            "nats://fake.invalid",
+            markets=markets,
+            kinds=kinds,
+            prefix=prefix,
+            clock=self._monotonic,
+            wall_clock=lambda: self._wall_ns() / 1e9,
+        )
         self._log = StreamLog(self._topology, self._wall_ns)
         self._reader = LogReader(self._log, self._connection, self._topology)
         self._server_clock.calibrate(self._wall_ns(), self._seconds)
@@ -159,7 +166,8 @@ class FakeFeed(DriftFeed):
 
     def _beat(self) -> None:
         if self._line and self._beating is not None:
-            self._heartbeat.hear(self._beating)
+            beat = self._beating.model_copy()
+            self._heartbeat.hear(note_receipt(beat, sequence=None, received_at_ns=self._wall_ns()))
 
     def _hear(self, message: Msg) -> None:
         try:

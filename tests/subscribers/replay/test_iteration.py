@@ -36,9 +36,13 @@ async def test_every_change_in_its_order_and_no_re_assertion(bus: BusWriter, nat
     wanted = await fill(bus)
 
     async with Replay(nats_server.url) as replay:
-        found = [encode(event) async for event in replay]
+        found = [event async for event in replay]
 
-    assert found == wanted
+    assert [encode(event) for event in found] == wanted
+    places = [event.sequence or 0 for event in found]
+    assert places == sorted(set(places))
+    assert places[-1] == replay.sequence
+    assert all(event.received_at_ns for event in found)
     assert not replay.refused
 
 
