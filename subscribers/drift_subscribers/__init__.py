@@ -3,7 +3,6 @@
 from drift_schemas import (
     Event,
     FundingEvent,
-    Kind,
     MarketDataEvent,
     MarketEvent,
     PriceEvent,
@@ -44,7 +43,6 @@ __all__ = [
     "FeedStatistics",
     "FeedStatus",
     "FundingEvent",
-    "Kind",
     "Lossless",
     "MarketDataEvent",
     "MarketEvent",

@@ -14,7 +14,7 @@ from typing import Union, assert_type, get_args, get_origin, get_type_hints
 
 import pytest
 
-from drift_schemas import EVENT_TYPES
+from drift_schemas import EVENT_TYPES, Kind
 from drift_schemas.event_base import Number, Scaled
 from drift_subscribers import (
     BlockingFeed,
@@ -23,7 +23,6 @@ from drift_subscribers import (
     Event,
     EventStream,
     FundingEvent,
-    Kind,
     MarketDataEvent,
     MarketEvent,
     PriceEvent,

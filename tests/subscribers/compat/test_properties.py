@@ -159,8 +159,8 @@ def _has_the_shape_of(value: Any, sample: dict[str, Any]) -> bool:
     oracle=st.none() | SIGNED,
     market=st.fixed_dictionaries(
         {
-            "open_interest_long": st.integers(0, 2**127),
-            "open_interest_short": st.integers(0, 2**127),
+            "open_interest_long": st.integers(0, 2**127 - 1),
+            "open_interest_short": st.integers(0, 2**127 - 1),
             "volume_24h": UNSIGNED,
         }
     ),
