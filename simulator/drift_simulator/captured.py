@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -13,6 +14,7 @@ from drift_schemas.capture import CapturedAccount, CapturedSlot, CaptureRecord
 from .blocks import BlockTimes
 from .ledger import Account, Ledger
 from .programs import program_at
+from .sysvars import clock_account, is_clock
 from .transactions import TransactionLog
 
 __all__ = ["CapturedChain", "CapturedMarket"]
@@ -79,9 +81,9 @@ class CapturedChain:
             self._newest_account = max(self._newest_account, record.slot + shift)
         self.slot = max(self._newest_account, self.told_slot - _READ_BEHIND)
 
-    def sysvar(self, _address: str) -> Account | None:
-        """None: a capture has the sysvars that were captured, among its accounts."""
-        return None
+    def sysvar(self, address: str) -> Account | None:
+        """The Clock reads as of now, for that is when the node tells it; others are there where they were captured."""
+        return clock_account(self.slot, int(time.time())) if is_clock(address) else None
 
     def _is_news(self, record: CapturedAccount) -> bool:
         known = self.ledger.get(record.address)

@@ -25,6 +25,7 @@ class FaultKind(StrEnum):
     SLOT_BACKWARDS = "slot_backwards"
     SLOT_FROM_THE_FUTURE = "slot_from_the_future"
     DEAF_SUBSCRIPTION = "deaf_subscription"
+    LOST_NOTIFICATION = "lost_notification"
     SLOT_STUCK = "slot_stuck"
     MISSING_ACCOUNT = "missing_account"
     GARBAGE_ACCOUNT = "garbage_account"

@@ -242,7 +242,8 @@ class PubSub:
             self._end(subscription)
 
     def _notify(self, subscription: Subscription, method: bytes, result: bytes, address: str = "") -> None:
-        if subscription.is_deaf:
+        method_of, faults = f"{subscription.kind}Subscribe", self._node.faults
+        if subscription.is_deaf or faults.take(FaultKind.LOST_NOTIFICATION, methods=[method_of], pubkeys=[address]):
             return
         frame = b'{"jsonrpc":"2.0","method":"%b","params":{"result":%b,"subscription":%d}}' % (
             method,
@@ -250,7 +251,7 @@ class PubSub:
             subscription.number,
         )
         self._node.counters.notifications += 1
-        subscription.socket.send(frame, f"{subscription.kind}Subscribe", address)
+        subscription.socket.send(frame, method_of, address)
 
 
 def _write(account: Account, form: AccountForm, written: dict[AccountForm, bytes]) -> bytes:

@@ -222,7 +222,7 @@ class Server:
             self._thawed.set()
             for entry in self._sockets:
                 entry.freeze(frozen=begins)
-        if fault.pubkey is not None:
+        if fault.pubkey is not None and fault.kind != FaultKind.LOST_NOTIFICATION:
             self._pubsub.publish_account(fault.pubkey)
 
 
