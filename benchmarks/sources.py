@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import struct
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final, cast
@@ -12,7 +14,8 @@ from typing import Final, cast
 from benchmarks.processes import Worker, running
 from benchmarks.recording import Recording, wanted
 from drift_publisher.endpoints import Endpoint, EndpointPool
-from drift_publisher.lag import LagLimits
+from drift_publisher.lag import CLOCK_SYSVAR, LagLimits
+from drift_publisher.proof import NodeJudge
 from drift_publisher.rpc import RpcClient
 from drift_publisher.source import AccountUpdate, SourceStatus
 from drift_publisher.store import AccountStore
@@ -33,7 +36,9 @@ class _NoHttp:
 
     async def accounts(self, addresses: list[str]) -> list[AccountUpdate]:
         """The accounts as they were before the first notification."""
-        return [self._accounts.get(address, AccountUpdate(address, "", 0, None, 0)) for address in addresses]
+        clock = AccountUpdate(CLOCK_SYSVAR, "", 0, struct.pack("<QqQQq", 0, 0, 0, 0, int(time.time())), 0)
+        known = {**self._accounts, CLOCK_SYSVAR: clock}
+        return [known.get(address, AccountUpdate(address, "", 0, None, 0)) for address in addresses]
 
     async def slot(self, endpoint: Endpoint) -> None:
         """No other side to compare slots with."""
@@ -64,7 +69,8 @@ async def replaying_source(
             rpc = cast(RpcClient, _NoHttp(recording))
             pool = EndpointPool([Endpoint("http://127.0.0.1:9", (await replay.hear())["ws_url"])])
             status = SourceStatus(silence_s=_PATIENCE_S)
-            source = WebSocketSource(pool, rpc, status, list, LagLimits(slots=10**9, seconds=1e9))
+            judge = NodeJudge(rpc, pool, LagLimits(slots=10**9, seconds=1e9), status)
+            source = WebSocketSource(pool, judge, status, list)
             source.follow(wanted(store))
             task = asyncio.create_task(source.run(late), name="source")
             try:

@@ -25,13 +25,16 @@ class TokenBucket:
         rate_per_s: Tokens added a second.
         burst: Tokens that the bucket holds at most.
         clock, sleep: Monotonic seconds, and how to wait; tests put their own here.
+
+    Attributes:
+        burst: As given.
     """
 
     def __init__(
         self, rate_per_s: float, burst: int, *, clock: Clock = time.monotonic, sleep: Sleep = asyncio.sleep
     ) -> None:
         self._rate_per_s = rate_per_s
-        self._burst = burst
+        self.burst = burst
         self._clock = clock
         self._sleep = sleep
         self._tokens = float(burst)
@@ -42,7 +45,7 @@ class TokenBucket:
     def level(self) -> float:
         """Tokens in the bucket now; negative after a batch that was larger than the bucket."""
         rested_s = max(0.0, self._clock() - self._at)
-        return min(self._burst, self._tokens + rested_s * self._rate_per_s)
+        return min(self.burst, self._tokens + rested_s * self._rate_per_s)
 
     async def acquire(self, tokens: int = 1) -> None:
         """Waits until the tokens are there and takes them; those who came first go first.
@@ -60,7 +63,7 @@ class TokenBucket:
         self._tokens, self._at = min(0.0, self.level), max(self._at, self._clock() + seconds)
 
     def _wait_s(self, tokens: int) -> float:
-        missing = max(0.0, min(tokens, self._burst) - self.level)
+        missing = max(0.0, min(tokens, self.burst) - self.level)
         return max(0.0, self._at - self._clock()) + missing / self._rate_per_s
 
 

@@ -10,12 +10,15 @@ from typing import Final, Literal, Self
 
 from drift_publisher.endpoints import EndpointPool
 from drift_publisher.errors import AccountRefused, RpcUnavailable, SettingsError, UnknownMarket
-from drift_publisher.lag import LagLimits, lag_of
+from drift_publisher.heard import HeardAccounts
+from drift_publisher.lag import LagLimits
 from drift_publisher.polling import Poller
 from drift_publisher.profile import AnyProfile, Lifecycle
+from drift_publisher.proof import NodeJudge
+from drift_publisher.rereading import Rereader
 from drift_publisher.rpc import RpcClient, RpcRefused
 from drift_publisher.selection import Selection
-from drift_publisher.source import AccountUpdate, Deliver, Source, SourceStatus, Subscriptions, Tap
+from drift_publisher.source import AccountUpdate, Source, SourceStatus, Subscriptions, Tap
 from drift_publisher.store import AccountStore, Touched
 from drift_publisher.websocket import WebSocketSource
 
@@ -54,6 +57,8 @@ class Chain:
         on_update: Called with what each update touched.
 
     Attributes:
+        heard: When each account was last told of by a proven node.
+        history: Names the history of slots in which the chain is; empty in the first.
         genesis: The node's genesis hash, once :meth:`cluster` has asked; ``None`` where it does not tell.
         cluster_name: What :meth:`cluster` returned.
         mode: As given.
@@ -87,19 +92,23 @@ class Chain:
         self.mode = mode
         self._on_update = on_update
         self._live_at = time.monotonic()
-        self._websocket = WebSocketSource(pool, rpc, self.status, self._addresses, limits, quiet_s)
+        self.heard = HeardAccounts()
+        self.history = ""
+        self.status.on_history = self._begin_history
+        self._judge = judge = NodeJudge(rpc, pool, limits, self.status)
+        self._websocket = WebSocketSource(pool, judge, self.status, self._addresses, rpc.commitment, quiet_s)
+        self._rereader = Rereader(pool, judge, self.status, self.heard, self._addresses)
         self._poller = Poller(
-            rpc,
+            pool,
+            judge,
             self.status,
             self._addresses,
-            self._deliver_discovered,
+            self._discover_markets,
             every_s=poll_every_s,
             wanted=self._should_poll,
-            lag=self._lag,
         )
         self.genesis: str | None = None
         self.cluster_name = UNKNOWN
-        self._tap: Tap | None = None
         self.client = profile.open_client(
             self.store, pool.endpoints[0], Lifecycle(self._start, self._fetch, self._stop)
         )
@@ -130,9 +139,9 @@ class Chain:
         return self.cluster_name
 
     def tap(self, tap: Tap | None) -> None:
-        """Lets ``tap`` hear every account and slot that the source tells from now on; ``None`` ends it."""
-        self._tap = tap
+        """Lets ``tap`` hear every account and slot that a node tells from now on, proven or not; ``None`` ends it."""
         self.status.on_slot = None if tap is None else tap.slot
+        self.status.on_account = None if tap is None else tap.account
 
     async def run(self) -> None:
         """Feeds the store from the source, until cancelled."""
@@ -156,7 +165,7 @@ class Chain:
                 continue
             seen = self._counted()
             try:
-                await self._deliver_discovered(self._deliver)
+                await self._deliver_discovered()
             except (RpcUnavailable, RpcRefused) as error:
                 _log.warning("markets that were listed or renamed could not be looked for: %s", error)
             else:
@@ -168,20 +177,14 @@ class Chain:
         return (0, 0) if state is None else (state.number_of_markets, state.number_of_spot_markets)
 
     def _sources(self) -> dict[str, Source]:
-        if self.mode == "polling":
-            return {"poller": self._poller}
-        return {"websocket": self._websocket, "poller": self._poller}
+        sources: dict[str, Source] = {"poller": self._poller, "rereader": self._rereader}
+        return sources if self.mode == "polling" else {"websocket": self._websocket, **sources}
 
     def _should_poll(self) -> bool:
         """Polling is the mode, or no socket has been live for a while."""
         if self.status.state == "live":
             self._live_at = time.monotonic()
         return self.mode == "polling" or time.monotonic() - self._live_at > _POLL_AFTER_S
-
-    async def _lag(self) -> str:
-        endpoint = self.pool.current
-        slot = await self._rpc.slot(endpoint)
-        return "" if slot is None else await lag_of(self._rpc, self.pool, endpoint, slot, self._limits)
 
     async def _return_to_first_endpoint(self) -> None:
         while True:
@@ -191,9 +194,12 @@ class Chain:
                 self.pool.try_first(is_back=slot is not None and slot + self._limits.slots >= self.status.slot)
 
     async def _start(self) -> None:
-        """Reads every account once; raises what keeps the publisher from starting."""
+        """Reads every account once, to know what there is; raises what keeps the publisher from starting.
+
+        No node is proven yet: what was read is not published before a proven one has told it as well.
+        """
         for update in await self._discover_markets():
-            self._read_in(update)
+            self.store.apply(update)
         if missing := self.selection.missing(self.store.seen.items()):
             raise UnknownMarket(missing)
         if not self.store.perp_markets and not self.store.spot_markets:
@@ -206,46 +212,83 @@ class Chain:
         profile = self.profile
         try:
             perps = await self._rpc.program_accounts(profile.program_id, profile.perp_market.discriminator)
-            return perps + await self._rpc.program_accounts(profile.program_id, profile.spot_market.discriminator)
+            spots = await self._rpc.program_accounts(profile.program_id, profile.spot_market.discriminator)
+            return self._heard_by_tap(perps + spots)
         except (RpcRefused, RpcUnavailable) as refused:
             _log.info("%s; reading the markets by their indexes", refused)
-        await self._refresh([profile.state_address])
-        if self.store.state is None:
+        apart = AccountStore(profile)
+        for update in await self._rpc.accounts([profile.state_address]):
+            apart.apply(update)
+        if apart.state is None:
             raise RpcUnavailable(f"{self._rpc.name} has no State account of {profile.name}")
-        addresses = profile.market_addresses(self.store.state)
-        return [update for update in await self._rpc.accounts(addresses) if update.data is not None]
+        addresses = profile.market_addresses(apart.state)
+        found = await self._rpc.accounts(addresses)
+        return self._heard_by_tap([update for update in found if update.data is not None])
 
-    async def _deliver_discovered(self, deliver: Deliver) -> None:
-        for update in await self._discover_markets():
-            deliver(update)
+    async def _deliver_discovered(self) -> None:
+        for update in self._judge.current(await self._discover_markets()):
+            if self.status.is_alive:
+                self._deliver(update)
 
-    async def _refresh(self, addresses: Sequence[str]) -> None:
-        for update in await self._rpc.accounts(addresses):
-            self._read_in(update)
-
-    def _read_in(self, update: AccountUpdate) -> None:
-        if self._tap is not None:
-            self._tap.account(update)
-        self.store.apply(update)
+    def _heard_by_tap(self, updates: list[AccountUpdate]) -> list[AccountUpdate]:
+        for update in updates:
+            self.status.hear_account(update)
+        return updates
 
     async def _fetch(self) -> None:
-        await self._refresh(self._addresses())
+        """Reads every account; before a node is proven, only to know what there is."""
+        if self.status.histories:
+            for update in self._judge.current((await self._judge.read(self._addresses())).updates):
+                self._deliver(update)
+        else:
+            for update in self._heard_by_tap(await self._rpc.accounts(self._addresses())):
+                self.store.apply(update)
 
     async def _stop(self) -> None:
         self._websocket.follow(Subscriptions())
 
     def _deliver(self, update: AccountUpdate) -> None:
-        if self._tap is not None:
-            self._tap.account(update)
+        """Takes in what a proven node told."""
         if self.status.is_from_the_future(update.slot):
             ahead = f"slot {update.slot} while the chain is at {self.status.slot}"
             self.store.report(update.address, AccountRefused("slot from the future", ahead))
             return
+        before = self.store.version(update.address)
+        if update.was_read and before is not None and update.slot < before.slot:
+            return  # the machine that answered is a little behind the socket's
         touched = self.store.apply(update)
+        self._note_heard(update)
         if touched.new_oracles or touched.unused_oracles or (touched.is_listing and self.selection):
             self._follow()
         if touched.markets or touched.by_oracle:
             self._on_update(touched)
+
+    def _note_heard(self, update: AccountUpdate) -> None:
+        """It counts where the store has taken it for the newest."""
+        held = self.store.version(update.address)
+        if held is not None and held.slot == update.slot and not self.store.is_doubtful(update.address):
+            self.heard.note(update.address, was_read=update.was_read)
+
+    def _begin_history(self) -> None:
+        """Slots start over, or begin: what was known before says nothing about what comes."""
+        self.store.begin_history()
+        self.heard.forget()
+        if self.status.histories > 1:
+            began = str(self._judge.epoch_began_s)
+            self.history = f"{began}-{self.status.histories}" if self.history.split("-")[0] == began else began
+
+    def stale_markets(self) -> tuple[str, ...]:
+        """Names on the bus of the markets whose price cannot be read, or rests on what was not heard of lately."""
+        store, heard = self.store, self.heard
+        return tuple(
+            store.names[key]
+            for key, market in store.items()
+            if store.oracle(market) is None or heard.overdue(store.behind(market))
+        )
+
+    def overdue(self) -> list[str]:
+        """Accounts that were neither heard of nor read lately, so that nothing that rests on them is confirmed."""
+        return self.heard.overdue(self._addresses())
 
     def _follow(self) -> None:
         self._websocket.follow(self.subscriptions())

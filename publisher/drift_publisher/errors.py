@@ -5,6 +5,8 @@ from __future__ import annotations
 __all__ = [
     "AccountRefused",
     "NatsUnavailable",
+    "NodeNotProven",
+    "NodeUndecided",
     "PrefixTaken",
     "PublisherError",
     "RpcUnavailable",
@@ -24,6 +26,14 @@ class SettingsError(PublisherError):
 
 class RpcUnavailable(PublisherError):
     """The Solana endpoint does not answer, or answers what the publisher cannot use."""
+
+
+class NodeNotProven(RpcUnavailable):
+    """What the node tells cannot be shown to be current, so none of it counts."""
+
+
+class NodeUndecided(NodeNotProven):
+    """It cannot be shown yet; a later look may show it."""
 
 
 class NatsUnavailable(PublisherError):

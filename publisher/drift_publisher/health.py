@@ -12,6 +12,7 @@ from nats.aio.client import Client
 from drift_publisher.accounts import Market
 from drift_publisher.bus import Bus
 from drift_publisher.chain import Chain
+from drift_publisher.heard import CONFIRMED_S
 from drift_publisher.market_names import ENDED, MarketKey, explain_clash
 from drift_publisher.projector import kinds_of
 from drift_schemas import InvalidMarketName, bucket_ttl_s, market_token
@@ -135,6 +136,8 @@ class Health:
         store = self.chain.store
         if store.is_doubtful(market.pubkey):
             yield Fault("account stale", "the newest report about it was refused")
+        elif self.chain.status.is_alive and (unheard := self.chain.heard.overdue(store.behind(market))):
+            yield Fault("account stale", f"neither heard of nor read for {CONFIRMED_S:g} s: {', '.join(unheard)}")
         oracle, state = store.oracle(market), store.state
         if oracle is None:
             yield Fault("oracle stale", "its account is missing or cannot be read")

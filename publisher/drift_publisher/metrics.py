@@ -123,6 +123,14 @@ def _source(chain: Chain) -> Iterator[Metric]:
     yield CounterMetricFamily("drift_subscription_failures", "Sockets lost.", status.reconnects)
     renewed = "Subscriptions that fell silent and were made anew."
     yield CounterMetricFamily("drift_subscriptions_renewed", renewed, status.renewed)
+    overdue = "Accounts neither heard of nor read lately: what rests on them runs out."
+    yield GaugeMetricFamily("drift_accounts_overdue", overdue, len(chain.overdue()) if status.is_alive else 0)
+    reread = "Accounts that were read again because nobody told of them."
+    yield CounterMetricFamily("drift_accounts_reread", reread, status.reread)
+    failed = "Requests for them without an answer of use."
+    yield CounterMetricFamily("drift_accounts_reread_failures", failed, status.rereads_failed)
+    histories = "Histories of slots: one more each time that the chain's slots start over lower."
+    yield GaugeMetricFamily("drift_slot_histories", histories, status.histories)
     refused = CounterMetricFamily("drift_accounts_refused", "Accounts refused, by reason.", labels=["reason"])
     for reason, count in chain.store.refused.items():
         refused.add_metric([reason], count)

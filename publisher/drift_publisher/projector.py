@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 _PERP_KINDS: Final[tuple[Kind, ...]] = ("price", "funding", "market")
 _SPOT_KINDS: Final[tuple[Kind, ...]] = ("price", "spot")
 _BY_ORACLE: Final[tuple[Kind, ...]] = ("price",)
+_OF_ITS_OWN_ACCOUNT: Final = frozenset({"market", "spot"})
+"""Kinds that need no oracle and no State."""
 
 
 class Projector:
@@ -45,6 +47,8 @@ class Projector:
         epoch: This publisher's epoch.
         stored: Ingress subject → what the stream holds there already.
         chain_slot: The chain's newest slot as the source knows it.
+        is_confirmed: Whether an account was heard of or read lately; what rests on one that was not is not published.
+        history: Names the history of slots; empty in the first.
         clock, wall_ns: Monotonic seconds; Unix nanoseconds.
     """
 
@@ -58,6 +62,8 @@ class Projector:
         epoch: int,
         stored: Mapping[str, Stored] = MappingProxyType({}),
         chain_slot: Callable[[], int],
+        is_confirmed: Callable[[str], bool] = lambda _: True,
+        history: Callable[[], str] = str,
         clock: Callable[[], float] = time.monotonic,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -68,6 +74,8 @@ class Projector:
         self.epoch = epoch
         self._stored = dict(stored)
         self._chain_slot = chain_slot
+        self._is_confirmed = is_confirmed
+        self._history = history
         self._clock = clock
         self._wall_ns = wall_ns
         self._journal = Journal(bus, topology, clock=clock)
@@ -108,11 +116,16 @@ class Projector:
         name = self._store.names[key]
         if name in self._unnameable:
             return
+        kinds = self._confirmed(market, kinds)
+        if not kinds:
+            return
         try:
             origin, now = self._origin(market, key, name), self._clock()
             for kind, content in self._project(key, kinds, origin):
                 standing = self._standing_of(kind, key, name)
-                message = standing.next_message(origin, content, now, reassert=reassert, is_news=is_news)
+                message = standing.next_message(
+                    origin, content, now, reassert=reassert, is_news=is_news, history=self._history()
+                )
                 if message is not None:
                     self._bus.submit(message)
         except InvalidMarketName as refused:
@@ -125,6 +138,13 @@ class Projector:
             if self._store.refused["projection"] == 1:
                 where = {"market": name, "epoch": self.epoch}
                 _log.exception("%s cannot be projected; the other markets go on", name, extra=where)
+
+    def _confirmed(self, market: Market, kinds: Iterable[Kind]) -> list[Kind]:
+        """Those of the kinds of which every account that they rest on was heard of or read lately."""
+        if not self._is_confirmed(market.pubkey):
+            return []
+        is_whole = all(map(self._is_confirmed, self._store.behind(market)))
+        return [kind for kind in kinds if is_whole or kind in _OF_ITS_OWN_ACCOUNT]
 
     def _project(self, key: MarketKey, kinds: Iterable[Kind], origin: Origin) -> Iterator[tuple[Kind, Content]]:
         slot = max(self._chain_slot(), origin["slot"])

@@ -121,6 +121,8 @@ class Publisher:
                     epoch=term.epoch,
                     stored=stored,
                     chain_slot=lambda: chain.status.slot,
+                    is_confirmed=chain.heard.is_confirmed,
+                    history=lambda: chain.history,
                 )
                 try:
                     if is_cold:

@@ -57,11 +57,18 @@ class Subscriptions:
 class SourceStatus:
     """What a source tells about itself; counts are totals since the start.
 
+    ``slot`` and what follows from it is of nodes that were proven current, and of nobody else.
+
     Attributes:
         silence_s: Longest time without a new slot before the source counts as stalled.
+        histories: Histories of slots: 0 before a node was proven; one more each time that slots start over lower.
         renewed: Subscriptions that fell silent and were made anew.
         notified: Reports about accounts that came by subscription, without a request.
-        on_slot: Hears every slot that is told, new or not.
+        reread: Accounts that were read again because nobody told of them.
+        rereads_failed: Requests for them without an answer of use.
+        on_slot: Hears every slot that is told, new or not, proven or not.
+        on_account: Hears every report about an account likewise.
+        on_history: Called when a history of slots begins.
     """
 
     silence_s: float = 5.0
@@ -70,12 +77,17 @@ class SourceStatus:
     slot: int = 0
     slot_at_ns: int | None = None
     slot_at: float = 0.0
+    histories: int = 0
     sockets: int = 0
     subscriptions: int = 0
     reconnects: int = 0
     renewed: int = 0
     notified: int = 0
+    reread: int = 0
+    rereads_failed: int = 0
     on_slot: Callable[[int], None] | None = None
+    on_account: Callable[[AccountUpdate], None] | None = None
+    on_history: Callable[[], None] | None = None
 
     @property
     def is_alive(self) -> bool:
@@ -97,18 +109,42 @@ class SourceStatus:
         return slot - self.slot > _LEAP_SLOTS + _MOST_SLOTS_PER_S * since_s
 
     def note_slot(self, slot: int) -> bool:
-        """Takes a slot in; says whether it is a new one."""
-        if self.on_slot is not None:
-            self.on_slot(slot)
+        """Takes in a slot of a proven node; says whether it is a new one."""
         if slot <= self.slot:
             return False
         self.slot, self.slot_at_ns, self.slot_at = slot, time.time_ns(), time.monotonic()
         return True
 
+    def note_alive(self) -> None:
+        """A proven node goes on, and has not caught up with the newest slot yet."""
+        self.slot_at = time.monotonic()
+
+    def begin_history(self, slot: int) -> None:
+        """From now on slots are counted from here, whatever was known before."""
+        self.histories += 1
+        self.slot, self.slot_at_ns, self.slot_at = slot, time.time_ns(), time.monotonic()
+        if self.on_history is not None:
+            self.on_history()
+
+    def hear_slot(self, slot: int) -> None:
+        """Lets whoever listens hear a slot."""
+        if self.on_slot is not None:
+            self.on_slot(slot)
+
+    def hear_account(self, update: AccountUpdate) -> None:
+        """Lets whoever listens hear a report about an account."""
+        if self.on_account is not None:
+            self.on_account(update)
+
     def lost(self, reason: str) -> None:
         """The source delivers nothing more for now."""
         self.state = "stalled" if self.slot else "connecting"
         self.reason = redact(reason)
+
+    def explain(self, reason: str) -> None:
+        """Says why it is not alive, where it is not."""
+        if self.state in ("connecting", "stalled"):
+            self.reason = redact(reason)
 
 
 class Source(Protocol):

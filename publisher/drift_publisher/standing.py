@@ -44,7 +44,7 @@ class Standing:
     """
 
     __slots__ = (
-        "_confirmed_at", "_content", "_headers", "_identity_slot", "_is_stored", "_is_withdrawn", "_kind", "_seen",
+        "_confirmed_at", "_content", "_headers", "_identity_of", "_is_stored", "_is_withdrawn", "_kind", "_seen",
         "_subject", "_ttl_s", "market",
     )  # fmt: skip
 
@@ -58,7 +58,7 @@ class Standing:
         self._is_stored = stored is not None
         self._is_withdrawn = False
         self._confirmed_at = 0.0
-        self._identity_slot = -1
+        self._identity_of: tuple[int, str] | None = None
         self._seen: dict[str, int] = {}
 
     def is_due(self, now: float) -> bool:
@@ -70,7 +70,14 @@ class Standing:
         self._is_withdrawn = True
 
     def next_message(
-        self, origin: Origin, content: Content, now: float, *, reassert: bool, is_news: bool = False
+        self,
+        origin: Origin,
+        content: Content,
+        now: float,
+        *,
+        reassert: bool,
+        is_news: bool = False,
+        history: str = "",
     ) -> Message | None:
         """The message that the market's state calls for: a change, a re-assertion, or none.
 
@@ -80,6 +87,7 @@ class Standing:
             now: Monotonic seconds.
             reassert: Confirm the content where it did not change.
             is_news: A notification calls for it, which arrived when ``origin`` says.
+            history: Names the history of slots that the origin's slot is of; empty in the first.
         """
         is_new = content != self._content
         if not is_new and not reassert:
@@ -88,7 +96,7 @@ class Standing:
             self._content, self._is_stored = content, False
         content = self._content
         self._confirmed_at = now
-        identity = self._identity(origin, content, is_new=is_new)
+        identity = self._identity(origin, content, history, is_new=is_new)
         headers = {**self._headers, MSG_ID_HEADER: identity}
         if self._is_stored:
             headers[MSG_ID_HEADER] = f"{identity}.r{origin['published_at_ns'] // 1_000_000_000}"
@@ -107,18 +115,20 @@ class Standing:
             is_withdrawn=lambda: self._is_withdrawn,
         )
 
-    def _identity(self, origin: Origin, content: Content, *, is_new: bool) -> str:
+    def _identity(self, origin: Origin, content: Content, history: str, *, is_new: bool) -> str:
         """Program, kind, market, slot and content, the same in every process.
 
-        Content that comes back within one slot is another event, and counts on.
+        Content that comes back within one slot is another event, and counts on. Where slots started over, the same
+        slot comes again, so the history goes along.
         """
         slot = origin["slot"]
-        if slot != self._identity_slot:
-            self._identity_slot = slot
+        if (slot, history) != self._identity_of:
+            self._identity_of = (slot, history)
             self._seen.clear()
         packed = msgpack.packb((origin["cluster"], origin["market"], *content.values()), default=str)
         digest = hashlib.blake2b(packed, digest_size=12).hexdigest()
         again = self._seen[digest] = self._seen.get(digest, 0) + is_new
         market = f"{origin['market_type']}{origin['market_index']}"
-        identity = f"{origin['program']}.{self._kind}.{market}.{slot}.{digest}"
+        told_at = f"{slot}@{history}" if history else f"{slot}"
+        identity = f"{origin['program']}.{self._kind}.{market}.{told_at}.{digest}"
         return f"{identity}.{again}" if again > 1 else identity

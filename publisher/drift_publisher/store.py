@@ -106,6 +106,11 @@ class AccountStore:
         self._doubtful.pop(update.address, None)
         return touched
 
+    def begin_history(self) -> None:
+        """Slots start over: from each account the next report is the newest, whatever its slot."""
+        self._versions = {address: held._replace(slot=0, was_read=True) for address, held in self._versions.items()}
+        self._doubtful = dict.fromkeys(self._doubtful, 0)
+
     def report(self, address: str, refused: AccountRefused) -> None:
         """Counts a refusal, and logs the first of its kind for this account."""
         self.refused[refused.reason] += 1
@@ -143,6 +148,14 @@ class AccountStore:
     def oracles(self) -> tuple[str, ...]:
         """Addresses of all oracle accounts that the markets name."""
         return tuple(address for address, users in self._users.items() if users)
+
+    def behind(self, market: Market, *, alone: bool = False) -> tuple[str, ...]:
+        """Addresses of the accounts that a market's values rest on; ``alone`` is for those that need only its own."""
+        if alone:
+            return (market.pubkey,)
+        if market.oracle_source == _NO_ACCOUNT:
+            return (market.pubkey, self.profile.state_address)
+        return (market.pubkey, market.oracle, self.profile.state_address)
 
     def market_keys(self) -> tuple[MarketKey, ...]:
         """Keys of all markets held, perp markets first."""

@@ -16,11 +16,12 @@ from websockets.exceptions import WebSocketException
 
 from drift_publisher.backoff import Backoff
 from drift_publisher.endpoints import Endpoint, EndpointPool
-from drift_publisher.errors import RpcUnavailable
-from drift_publisher.lag import LagLimits, lag_of
+from drift_publisher.errors import PublisherError, RpcUnavailable
+from drift_publisher.proof import NodeJudge
+from drift_publisher.proving import Probation
 from drift_publisher.quiet import QuietSubscriptions
 from drift_publisher.redact import redact
-from drift_publisher.rpc import RpcClient, RpcRefused
+from drift_publisher.rpc import RpcRefused
 from drift_publisher.socket_opening import SocketLost, open_socket
 from drift_publisher.source import AccountUpdate, Deliver, SourceStatus, Subscriptions
 from drift_publisher.subscription_table import SubscriptionRefused, SubscriptionTable
@@ -30,8 +31,6 @@ __all__ = ["SocketLost", "WebSocketSource"]
 
 _log = logging.getLogger(__name__)
 _CONFIRMATION_S: Final = 15.0
-_LOOK_EVERY_S: Final = 10.0
-_EXPECTED_SLOTS: Final = 10
 
 
 _LOSSES: Final = (OSError, WebSocketException, TimeoutError, SubscriptionRefused, RpcUnavailable, RpcRefused)
@@ -41,37 +40,36 @@ class WebSocketSource:
     """Keeps one WebSocket to a Solana node, for as long as :meth:`run` runs.
 
     A heartbeat (``slotSubscribe``) goes over the same socket: without a new slot for ``status.silence_s`` the socket
-    counts as dead, whatever TCP says. After every connect, one read of all accounts over HTTP closes the hole.
+    counts as dead, whatever TCP says. After every connect the node is proven, and one read of all accounts over HTTP
+    closes the hole; until then nothing that it tells is delivered.
 
     Args:
         pool: The endpoints; each session goes to the one in use.
-        rpc: Their HTTP side.
+        judge: Proves their nodes.
         status: What this source tells about itself.
         known_addresses: The accounts to read after a connect.
-        limits: How far a node may lag.
+        commitment: Solana commitment of the subscriptions.
         quiet_s: Shortest silence of one subscription that is looked into.
     """
 
     def __init__(
         self,
         pool: EndpointPool,
-        rpc: RpcClient,
+        judge: NodeJudge,
         status: SourceStatus,
         known_addresses: Callable[[], Sequence[str]],
-        limits: LagLimits,
+        commitment: str = "confirmed",
         quiet_s: float = 30.0,
     ) -> None:
         self.status = status
         self._pool = pool
-        self._rpc = rpc
+        self._judge = judge
         self._known_addresses = known_addresses
-        self._limits = limits
         self._wanted = Subscriptions()
-        self._table = SubscriptionTable(rpc.commitment)
+        self._table = SubscriptionTable(commitment)
         self._quiet = QuietSubscriptions(quiet_s)
         self._quiet_look_s = quiet_s / 3
         self._changed = asyncio.Event()
-        self._first_slot = asyncio.Event()
         logging.getLogger("websockets").setLevel(logging.WARNING)
 
     def follow(self, wanted: Subscriptions) -> None:
@@ -115,15 +113,15 @@ class WebSocketSource:
             stack.callback(self._forget_socket)
             self._table.clear()
             self._quiet.clear()
-            self._first_slot.clear()
+            node = Probation(endpoint, self._judge, self._pool, self.status, deliver)
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._read(socket, endpoint, deliver, backoff), name="websocket-reader")
-                tasks.create_task(self._subscribe(socket, endpoint, deliver), name="websocket-subscriber")
-                tasks.create_task(self._watch_lag(endpoint), name="websocket-lag")
+                tasks.create_task(self._read(socket, endpoint, node, backoff), name="websocket-reader")
+                tasks.create_task(self._subscribe(socket, endpoint, node), name="websocket-subscriber")
+                tasks.create_task(node.watch(), name="websocket-watch")
                 tasks.create_task(self._renew_quiet(socket, endpoint), name="websocket-quiet")
                 tasks.create_task(self._leave_when_replaced(), name="websocket-endpoint")
 
-    async def _subscribe(self, socket: ClientConnection, endpoint: Endpoint, deliver: Deliver) -> None:
+    async def _subscribe(self, socket: ClientConnection, endpoint: Endpoint, node: Probation) -> None:
         """Sends what is wanted, waits for every confirmation, reads all accounts once; again on every change."""
         while True:
             self._changed.clear()
@@ -132,10 +130,7 @@ class WebSocketSource:
             async with asyncio.timeout(_CONFIRMATION_S):
                 await self._table.all_confirmed.wait()
             self.status.subscriptions = len(self._table)
-            for update in await self._rpc.accounts(self._known_addresses()):
-                deliver(update)
-            await self._first_slot.wait()
-            await self._judge(endpoint)
+            await node.pass_with(self._known_addresses())
             if self.status.state != "live":
                 _log.info("%s: live, %d subscriptions on one socket", endpoint.name, len(self._table))
             self.status.state, self.status.reason = "live", ""
@@ -157,70 +152,56 @@ class WebSocketSource:
                 await self._send(socket, endpoint, map(self._table.close, self._table.numbers_of(quiet)))
                 self._changed.set()
 
-    async def _watch_lag(self, endpoint: Endpoint) -> None:
-        """Asks whether the node keeps up, whenever its slots come slowly."""
-        while True:
-            before = self.status.slot
-            await asyncio.sleep(_LOOK_EVERY_S)
-            if self.status.slot - before < _EXPECTED_SLOTS:
-                await self._judge(endpoint)
-
-    async def _judge(self, endpoint: Endpoint) -> None:
-        if lag := await lag_of(self._rpc, self._pool, endpoint, self.status.slot, self._limits):
-            self._pool.failed(endpoint, lag, at_once=True)
-            raise SocketLost(lag)
-
     async def _leave_when_replaced(self) -> None:
         await self._pool.changed.wait()
         raise SocketLost("another endpoint is in use now")
 
-    async def _read(self, socket: ClientConnection, endpoint: Endpoint, deliver: Deliver, backoff: Backoff) -> None:
+    async def _read(self, socket: ClientConnection, endpoint: Endpoint, node: Probation, backoff: Backoff) -> None:
         loop, silence_s = asyncio.get_running_loop(), self.status.silence_s
         try:
             async with asyncio.timeout(silence_s) as silence:
                 async for raw in socket:
                     endpoint.traffic.bytes_in += len(raw)
-                    if self._handle(_parse(raw), deliver):
-                        self._first_slot.set()
+                    if self._handle(_parse(raw), node):
                         silence.reschedule(loop.time() + silence_s)
                         backoff.healthy()
         except TimeoutError:
-            raise SocketLost(f"no new slot for {silence_s:g} s") from None
+            raise SocketLost(node.told.silence(silence_s)) from None
         raise SocketLost("the server closed the socket")
 
-    def _handle(self, message: dict[str, Any], deliver: Deliver) -> bool:
+    def _handle(self, message: dict[str, Any], node: Probation) -> bool:
         """Takes one message; says whether it was a new slot."""
         if "method" in message:
-            return self._notify(message, deliver)
+            return self._notify(message, node)
         try:
             early = self._table.confirm(message)
         except TypeError:
             raise SocketLost("an answer that makes no sense") from None
         for notification in early:
-            self._notify(notification, deliver)
+            self._notify(notification, node)
         return False
 
-    def _notify(self, message: dict[str, Any], deliver: Deliver) -> bool:
+    def _notify(self, message: dict[str, Any], node: Probation) -> bool:
         try:
             news = self._read_notification(message)
         except (LookupError, TypeError, ValueError) as error:
             raise SocketLost(f"a notification that makes no sense ({type(error).__name__})") from None
         if isinstance(news, AccountUpdate):
-            deliver(news)
-        return news is True
+            node.tell_account(news)
+        return isinstance(news, int) and node.tell_slot(news)
 
-    def _read_notification(self, message: dict[str, Any]) -> AccountUpdate | bool:
-        """The account that a notification tells of, or whether it told of a new slot."""
+    def _read_notification(self, message: dict[str, Any]) -> AccountUpdate | int | None:
+        """The account or the slot that a notification tells of."""
         params = message["params"]
         request = self._table.request_of(params["subscription"], message)
         if request is None:
-            return False
+            return None
         result = params["result"]
         if request.kind == "slot":
             slot = int(result["slot"])
             if self.status.is_from_the_future(slot):
                 raise SocketLost(f"slot {slot} after slot {self.status.slot}: no chain is that fast")
-            return self.status.note_slot(slot)
+            return slot
         self._quiet.heard(request, time.monotonic())
         self.status.notified += 1
         value = result["value"]
@@ -263,4 +244,6 @@ def _as_lost(errors: BaseExceptionGroup[Exception]) -> SocketLost:
         error = error.exceptions[0]
     if isinstance(error, SocketLost):
         return error
+    if isinstance(error, PublisherError):
+        return SocketLost(str(error))
     return SocketLost(redact(f"{type(error).__name__}: {error}"))

@@ -70,7 +70,15 @@ class StatusEvent(Event):
     markets: tuple[str, ...]
     """Names of all markets that this publisher serves, perp then spot."""
     stale_markets: tuple[str, ...]
-    """Those of them whose price is absent or invalid."""
+    """Those of them whose price is absent or invalid, or rests on an account that nobody told of lately."""
+    accounts_overdue: int = 0
+    """Accounts that were neither heard of nor read lately, so that nothing that rests on them is confirmed."""
+    accounts_reread_total: int = 0
+    """Accounts that were read again because nobody told of them, since the start."""
+    accounts_reread_failures_total: int = 0
+    """Requests for them without an answer of use, since the start."""
+    slot_histories: int = 0
+    """Histories of slots since the start; one more each time that the chain's slots start over lower."""
     refused_names: tuple[str, ...] = ()
     """On-chain names that several live markets have: none of them has it on the bus, each goes by its index."""
     events_published_total: int

@@ -153,7 +153,7 @@ async def test_accounts_in_another_form_are_no_data(
         "drift_publisher.polling.Poller.run",
         "drift_publisher.websocket.WebSocketSource._read",
         "drift_publisher.websocket.WebSocketSource._subscribe",
-        "drift_publisher.websocket.WebSocketSource._watch_lag",
+        "drift_publisher.proving.Probation.watch",
         "drift_publisher.chain.Chain._return_to_first_endpoint",
         "drift_publisher.heartbeat.Heartbeat.run",
         "drift_publisher.bus.Bus._watch_acks",

@@ -28,6 +28,7 @@ KINDS = {"SOL-PERP": ("price", "funding", "market"), "SOL": ("price", "spot")}
 def tell(chain: Chain, address: str, data: bytes, *, slot: int = 100, owner: str | None = None) -> None:
     owner = chain.profile.program_id if owner is None else owner
     chain.store.apply(AccountUpdate(address, owner, slot, data, NOW * 10**9))
+    chain.heard.note(address, was_read=False)
 
 
 def entries_of(health: Health) -> dict[tuple[str, str], StreamEntry]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,11 +12,15 @@ import pytest
 
 from drift_publisher.endpoints import Endpoint, EndpointPool
 from drift_publisher.errors import RpcUnavailable
+from drift_publisher.lag import CLOCK_SYSVAR, LagLimits
 from drift_publisher.polling import Poller
+from drift_publisher.proof import NodeJudge
 from drift_publisher.refusals import Meaning, Refusal
 from drift_publisher.rpc import RpcClient, RpcRefused
-from drift_publisher.source import AccountUpdate, Deliver, SourceStatus
+from drift_publisher.source import AccountUpdate, SourceStatus
 from tests.support.wait import wait_until
+
+from .clocks import clock_bytes
 
 Read = Callable[[], Awaitable[list[AccountUpdate]]]
 
@@ -32,17 +37,24 @@ class Node(RpcClient):
         super().__init__(self.pool)
         self.slot_now, self.reads, self.step = 100, 0, 1
         self.error: Exception | None = None
+        self.lags_s = 0.0
         self.gate = asyncio.Event()
         self.gate.set()
 
+    async def slot(self, endpoint: Endpoint) -> int | None:
+        return self.slot_now
+
     async def accounts(self, addresses: Sequence[str]) -> list[AccountUpdate]:
-        assert list(addresses) == ["A", "B"]
+        clock = AccountUpdate(CLOCK_SYSVAR, "Sysvar", self.slot_now, clock_bytes(time.time() - self.lags_s), 0)
+        if list(addresses) == [CLOCK_SYSVAR]:
+            return [clock]
+        assert list(addresses) == [CLOCK_SYSVAR, "A", "B"]
         self.reads += 1
         await self.gate.wait()
         if self.error is not None:
             raise self.error
         self.slot_now += self.step
-        return seen_at(self.slot_now)
+        return [clock, *seen_at(self.slot_now)]
 
 
 @dataclass
@@ -54,24 +66,22 @@ class Bench:
     delivered: list[AccountUpdate] = field(default_factory=list)
     discoveries: int = 0
     is_wanted: bool = True
-    lag: str = ""
 
-    async def lag_of(self) -> str:
-        return self.lag
-
-    async def discover(self, _: Deliver) -> None:
+    async def discover(self) -> list[AccountUpdate]:
         self.discoveries += 1
+        return [AccountUpdate("N", "Owner", self.node.slot_now, b"new", 0)]
 
     @asynccontextmanager
     async def polling(self) -> AsyncIterator[None]:
+        pool = self.node.pool
         poller = Poller(
-            self.node,
+            pool,
+            NodeJudge(self.node, pool, LagLimits(150, 60), self.status),
             self.status,
             lambda: ["A", "B"],
             self.discover,
             every_s=0.01,
             wanted=lambda: self.is_wanted,
-            lag=self.lag_of,
         )
         task = asyncio.create_task(poller.run(self.delivered.append))
         try:
@@ -137,12 +147,13 @@ async def test_a_node_that_stands_still_is_no_proof_of_life_and_is_left(bench: B
 
 
 async def test_a_lagging_node_delivers_nothing_and_another_is_taken(bench: Bench) -> None:
-    bench.lag = "the node of a is 400 slots behind"
+    bench.node.lags_s = 120
     async with bench.polling():
         await wait_until(lambda: bench.node.pool.current is bench.node.pool.endpoints[1])
-        assert bench.status.reason == "the node of a is 400 slots behind"
-        assert not bench.delivered
-        bench.lag = ""
+        await wait_until(lambda: bench.node.reads > 5)
+        assert "s behind ours: the node lags" in bench.status.reason
+        assert (bench.delivered, bench.status.slot) == ([], 0)
+        bench.node.lags_s = 0
         await wait_until(lambda: bench.status.state == "polling" and bench.delivered)
         assert bench.status.reason == ""
 

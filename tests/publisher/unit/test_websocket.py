@@ -17,6 +17,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from drift_publisher.endpoints import Endpoint, EndpointPool
 from drift_publisher.lag import LagLimits
+from drift_publisher.proof import NodeJudge
 from drift_publisher.rpc import RpcClient
 from drift_publisher.source import AccountUpdate, SourceStatus, Subscriptions
 from drift_publisher.websocket import SocketLost, WebSocketSource
@@ -36,7 +37,7 @@ class Silent(RpcClient):
 def source_of(*ws_urls: str) -> tuple[WebSocketSource, EndpointPool, SourceStatus]:
     pool = EndpointPool([Endpoint(f"http://node{number}.example", url) for number, url in enumerate(ws_urls)])
     status = SourceStatus(silence_s=5)
-    source = WebSocketSource(pool, Silent(pool), status, list, LagLimits(150, 60.0))
+    source = WebSocketSource(pool, NodeJudge(Silent(pool), pool, LagLimits(150, 60.0), status), status, list)
     source.follow(Subscriptions(accounts=("A",)))
     return source, pool, status
 
