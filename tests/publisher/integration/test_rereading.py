@@ -82,7 +82,7 @@ async def test_what_cannot_be_read_again_is_not_confirmed(
         await wait_until(lambda: time.monotonic() > since + 4, what="every price would have been confirmed")
         assert {key: len(events) for key, events in bus.reassertions.items()} == said
         sim.faults.clear()
-        await wait_until(lambda: publisher.health.readiness().ready, what="it recovers by itself")
+        await wait_until(lambda: not chain.overdue(), what="it recovers by itself")
         await wait_until(lambda: len(bus.reassertions["price.SOL-PERP"]) > said.get("price.SOL-PERP", 0))
 
 
