@@ -62,6 +62,7 @@ async def test_what_cannot_be_read_again_is_not_confirmed(
 ) -> None:
     """The socket lives and every account is quiet, but no request gets an answer: values run out, and it is said."""
     monkeypatch.setattr("drift_publisher.heard.CONFIRMED_S", 3.0)
+    monkeypatch.setattr("drift_publisher.rereading._PATIENCE_S", 2.0)
     monkeypatch.setattr("drift_publisher.heard._READ_AGAIN_S", 2.0)
     async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server) as publisher:
         chain = chain_of(publisher)
