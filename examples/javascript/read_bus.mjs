@@ -94,10 +94,11 @@ async function main() {
       "tls-first": { type: "boolean", default: false },
     },
   });
+  const seed = options.nkey && new TextEncoder().encode(readFileSync(options.nkey, "utf8").trim());
   const nc = await connect({
     servers: options["nats-url"],
     maxReconnectAttempts: -1,
-    ...(options.nkey && { authenticator: nkeyAuthenticator(readFileSync(options.nkey, "utf8").trim()) }),
+    ...(seed && { authenticator: nkeyAuthenticator(seed) }),
     ...(options.ca && { tls: { caFile: options.ca, handshakeFirst: options["tls-first"] } }),
   });
   let left = Number(options.count) || Infinity;
