@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from drift_bus.nats_server import LocalNatsServer
 from drift_publisher.profiles import PROFILES
@@ -14,6 +15,10 @@ from tests.support.nats_container import Choice, ContainerNatsServer, choose
 from tests.support.wait import begin_test
 
 _ENDING_S = 5.0
+
+# Properties hold however slow the machine is: no deadline for an example, and none for drawing it.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

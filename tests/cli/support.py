@@ -185,7 +185,8 @@ class Bus:
         try:
             bus = cls(client, prefix)
             for config in bus.topology.configs():
-                reply = await client.request(f"$JS.API.STREAM.CREATE.{config['name']}", json.dumps(config).encode())
+                subject = f"$JS.API.STREAM.CREATE.{config['name']}"
+                reply = await client.request(subject, json.dumps(config).encode(), timeout=30)
                 assert "error" not in json.loads(reply.data), reply.data
             yield bus
         finally:
@@ -197,7 +198,7 @@ class Bus:
         if reassertion:
             headers[REASSERTION_HEADER] = "1"
         subject = self.topology.subjects.ingress(event.kind, event.market)
-        await self.client.jetstream().publish(subject, encode(event), headers=headers)
+        await self.client.jetstream(timeout=30).publish(subject, encode(event), headers=headers)
         await buckets_follow(self.client, self.topology)
 
     async def publish_status(self, event: StatusEvent) -> None:

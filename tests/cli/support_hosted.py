@@ -125,7 +125,7 @@ async def fresh_on_bus(url: str, *events: MarketDataEvent, prefix: str = "drift"
                 await publish()
 
         async def all_there() -> bool:
-            streams = bus.client.jetstream()
+            streams = bus.client.jetstream(timeout=30)
             names = {bus.topology.bucket_stream(event.kind) for event in events}
             counts = [(await streams.stream_info(name)).state.messages for name in names]
             return sum(counts) >= len(events)

@@ -53,7 +53,7 @@ async def test_json_and_the_other_formats(file_format: str, nats_server: LocalNa
 async def test_the_funding_history_alone(nats_server: LocalNatsServer, tmp_path: Path) -> None:
     async with Bus.on(nats_server.url) as bus:
         await fill(bus)
-        streams = bus.client.jetstream()
+        streams = bus.client.jetstream(timeout=30)
 
         async def followed() -> bool:
             return (await streams.stream_info(bus.topology.funding_history)).state.messages == 5

@@ -120,7 +120,7 @@ async def test_ctrl_c_leaves_a_clear_state(nats_server: LocalNatsServer) -> None
             await asyncio.sleep(0.01)
 
         async def state() -> str:
-            answer = await bus.client.request("$JS.API.STREAM.INFO.REPLAY_X", b"")
+            answer = await bus.client.request("$JS.API.STREAM.INFO.REPLAY_X", b"", timeout=30)
             return str(json.loads(answer.data).get("config", {}).get("metadata", {}).get("drift-replay-state"))
 
         arguments = ("replay", "--onto", "x", "--speed", "0.001", "--nats-url", nats_server.url)

@@ -24,7 +24,7 @@ async def filled(server: LocalNatsServer) -> AsyncIterator[Bus]:
             await bus.publish(event)
 
         async def in_step() -> bool:
-            streams = bus.client.jetstream()
+            streams = bus.client.jetstream(timeout=30)
             counts = [(await streams.stream_info(bus.topology.bucket_stream(k))).state.messages for k in EVENT_TYPES]
             return sum(counts) == len(events)
 
@@ -115,7 +115,7 @@ async def test_what_outlived_its_ttl_is_not_shown(nats_server: LocalNatsServer) 
     async with Bus.on(nats_server.url) as bus:
         # A server that forgot to expire: the same bucket, without its limit.
         name = bus.topology.bucket_stream("price")
-        streams = bus.client.jetstream()
+        streams = bus.client.jetstream(timeout=30)
         config = (await streams.stream_info(name)).config
         await streams.update_stream(config.evolve(max_age=0, duplicate_window=10))
         await bus.publish(price())
@@ -130,7 +130,7 @@ async def test_what_outlived_its_ttl_is_not_shown(nats_server: LocalNatsServer) 
 
 async def test_a_malformed_value_is_told_and_the_others_are_shown(nats_server: LocalNatsServer) -> None:
     async with filled(nats_server) as bus:
-        await bus.client.jetstream().publish("in.drift.price.BAD", b"\xc1")
+        await bus.client.jetstream(timeout=30).publish("in.drift.price.BAD", b"\xc1")
         await wait_until(lambda: _count(bus, bus.topology.bucket_stream("price"), 4))
         done = await snapshot(nats_server, "price", "--json")
 
@@ -140,7 +140,7 @@ async def test_a_malformed_value_is_told_and_the_others_are_shown(nats_server: L
 
 
 async def _count(bus: Bus, stream: str, wanted: int = 1) -> bool:
-    return (await bus.client.jetstream().stream_info(stream)).state.messages >= wanted
+    return (await bus.client.jetstream(timeout=30).stream_info(stream)).state.messages >= wanted
 
 
 def _older_than_ttl(fresh: Finished) -> bool:

@@ -81,7 +81,7 @@ async def _stored(url: str, topology: Topology, kinds: tuple[Kind, ...]) -> list
             num_replicas=1,
             filter_subjects=[topology.subjects.of_kind(kind) for kind in kinds],
         )
-        pull = await client.jetstream().pull_subscribe("", stream=topology.stream, config=config)
+        pull = await client.jetstream(timeout=30).pull_subscribe("", stream=topology.stream, config=config)
         found: list[Msg] = []
         left = (await pull.consumer_info()).num_pending or 0
         while left:
@@ -96,7 +96,7 @@ async def stored_sequences(url: str, topology: Topology) -> set[int]:
     """Sequences of everything in the stream."""
     client = await nats.connect(url.split(","))
     try:
-        pull = await client.jetstream().pull_subscribe(
+        pull = await client.jetstream(timeout=30).pull_subscribe(
             topology.subjects.everything,
             stream=topology.stream,
             config=ConsumerConfig(

@@ -102,7 +102,7 @@ async def test_jetstreams_own_limit_is_named_and_room_is_enough_to_go_on(
     store = tmp_path / "store"
     async with (
         LocalNatsServer(store_dir=store, extra_config="jetstream { max_file_store: 1MB }") as small,
-        running_publisher(sim, small, **NO_LIMIT),
+        running_publisher(sim, small, **NO_LIMIT, lease_ttl_s=2),  # it has no room to say that it resigns
     ):
         await wait_until(lambda: "insufficient resources" in caplog.text, what="the refusal is told")
     async with LocalNatsServer(store_dir=store) as server:

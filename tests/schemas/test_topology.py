@@ -54,7 +54,7 @@ async def test_the_server_takes_them_and_one_publish_feeds_all_three(nats_server
         assert (message.subject, message.data) == ("drift.price.SOL-PERP", encode(event))
         assert (message.headers or {})["Nats-Sequence"] == str(sequence)
         client = await nats.connect(nats_server.url)
-        bucket = await client.jetstream().key_value("drift_price")
+        bucket = await client.jetstream(timeout=30).key_value("drift_price")
 
         async def kept() -> bytes | None:
             try:
@@ -78,7 +78,7 @@ async def test_a_key_leaves_its_bucket_with_its_ttl(nats_server: LocalNatsServer
         event = price_event("SOL-PERP")
         await bus.raw("drift.price.SOL-PERP", encode(event), {"Nats-TTL": "1s"})
         client = await nats.connect(nats_server.url)
-        bucket = await client.jetstream().key_value("drift_price")
+        bucket = await client.jetstream(timeout=30).key_value("drift_price")
 
         async def keys() -> list[str]:
             try:
@@ -100,7 +100,7 @@ async def test_the_funding_history_outlives_the_stream_and_holds_nothing_else(na
         event = funding_event("SOL-PERP")
         await bus.change(price_event("SOL-PERP"))
         sequence = await bus.change(event)
-        streams = bus.client.jetstream()
+        streams = bus.client.jetstream(timeout=30)
 
         async def kept() -> int:
             return (await streams.stream_info("DRIFT_FUNDING_HISTORY")).state.messages
@@ -117,7 +117,7 @@ async def test_a_reassertion_leaves_the_funding_history_with_its_ttl(nats_server
         event = funding_event("SOL-PERP")
         await bus.change(event)
         await bus.raw("drift.funding.SOL-PERP", encode(event), {"Nats-TTL": "1s"})
-        streams = bus.client.jetstream()
+        streams = bus.client.jetstream(timeout=30)
 
         async def last() -> int:
             return (await streams.stream_info("DRIFT_FUNDING_HISTORY")).state.last_seq
@@ -135,7 +135,9 @@ async def test_any_age_that_settings_allow_is_one_that_the_server_takes(
 ) -> None:
     client = await nats.connect(nats_server.url)
     for config in Topology(max_age_s=age_s, funding_max_age_s=age_s).configs():
-        answer = await client.request(f"$JS.API.STREAM.CREATE.{config['name']}", json.dumps(config).encode())
+        answer = await client.request(
+            f"$JS.API.STREAM.CREATE.{config['name']}", json.dumps(config).encode(), timeout=30
+        )
         assert "error" not in json.loads(answer.data), answer.data
     await close_quietly(client)
 

@@ -144,7 +144,7 @@ async def _stream_holds(url: str) -> dict[str, list[int]]:
     client = await nats.connect(url)
     try:
         config = ConsumerConfig(ack_policy=AckPolicy.NONE, deliver_policy=DeliverPolicy.ALL, mem_storage=True)
-        pull = await client.jetstream().pull_subscribe(
+        pull = await client.jetstream(timeout=30).pull_subscribe(
             TOPOLOGY.subjects.everything, stream=TOPOLOGY.stream, config=config
         )
         found: defaultdict[str, list[int]] = defaultdict(list)

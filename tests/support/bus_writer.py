@@ -310,7 +310,7 @@ class BusWriter:
         await self._api(f"STREAM.CREATE.{config['name']}", config)
 
     async def _api(self, what: str, wish: dict[str, Any]) -> dict[str, Any]:
-        answer = await self.client.request(f"$JS.API.{what}", json.dumps(wish).encode(), timeout=5.0)
+        answer = await self.client.request(f"$JS.API.{what}", json.dumps(wish).encode(), timeout=30)
         said: dict[str, Any] = json.loads(answer.data)
         if "error" in said:
             raise ServerSaidNo(said["error"])

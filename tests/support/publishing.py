@@ -175,7 +175,7 @@ async def bus_reader(server: LocalNatsServer, prefix: str = "drift") -> AsyncIte
 async def keys_of(client: Client, kind: Kind, topology: Topology | None = None) -> set[str]:
     """The markets that stand in a bucket now."""
     stream = (topology or Topology()).bucket_stream(kind)
-    info = await client.jetstream().stream_info(stream, subjects_filter=">")
+    info = await client.jetstream(timeout=30).stream_info(stream, subjects_filter=">")
     return {subject.rpartition(".")[2] for subject in (info.state.subjects or {})}
 
 

@@ -23,7 +23,7 @@ _ASK_EVERY_S = 0.1
 """Each question is an HTTP request, and some answers take half a minute to come."""
 
 
-program = only("velocity-v1", why="readiness is judged in the same way for each")
+program = only("drift-v2", why="readiness is judged in the same way for each")
 
 
 class Port:

@@ -28,7 +28,7 @@ async def test_other_limits_are_taken_on_in_place(nats_server: LocalNatsServer) 
     client = await nats.connect(nats_server.url)
     await ensure_topology(client, Topology())
     await ensure_topology(client, Topology(max_age_s=60, max_bytes=10**9, funding_max_age_s=0, funding_max_bytes=10**7))
-    streams = client.jetstream()
+    streams = client.jetstream(timeout=30)
     stream, history = [(await streams.stream_info(name)).config for name in ("DRIFT", "DRIFT_FUNDING_HISTORY")]
     assert (stream.max_age, stream.max_bytes) == (60, 10**9)
     assert (history.max_age, history.max_bytes) == (0, 10**7)

@@ -112,7 +112,7 @@ async def test_markets_are_chosen_by_name_and_by_index(sim: Simulator, nats_serv
         assert set(chain_of(publisher).store.market_names()) == {SOL, second.name}
         cluster.administer(old, status="Delisted")
         new = cluster.add_perp_market(SOL, price=150.0)
-        await wait_until(has(feed, SOL, new), 20, "the new one is found and has the name")
+        await wait_until(has(feed, SOL, new), what="the new one is found and has the name")
         await wait_until(has(feed, f"{SOL}_p{old.index}", old))
         cluster.administer(second, name="ANOTHER-PERP")
         await wait_until(has(feed, "ANOTHER-PERP", second), what="it was chosen by its index")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import shutil
 import time
@@ -23,26 +22,12 @@ from drift_schemas import KINDS, MSG_ID_HEADER, Topology, bucket_ttl_s
 from drift_schemas.access import close_quietly
 from drift_simulator import Simulator
 from drift_subscribers import DriftFeed
+from tests.deployment.ledger import stored_changes
 from tests.support.programs import only
 from tests.support.publishing import bus_reader, running_publisher
 from tests.support.wait import wait_until
 
 program = only("velocity-v1", why="how events travel does not depend on what they say")
-
-
-async def _stored_ids(url: str) -> list[str]:
-    """Message ids of every change in the stream, in order; re-assertions come and go and are left out."""
-    client = await nats.connect(url)
-    subscription = await client.jetstream().pull_subscribe("drift.>", stream="DRIFT")
-    ids: list[str] = []
-    with contextlib.suppress(TimeoutError):
-        while True:
-            for message in await subscription.fetch(500, timeout=1):
-                message_id = (message.headers or {}).get(MSG_ID_HEADER, "")
-                if message_id and ".r" not in message_id:
-                    ids.append(message_id)
-    await close_quietly(client)
-    return ids
 
 
 def _has_more(seen: list[str], than: int) -> bool:
@@ -70,7 +55,7 @@ async def test_acknowledged_events_survive_a_killed_server(
         await wait_until(partial(_has_more, acknowledged, wanted), what="events are acknowledged again")
         await wait_until(lambda: feed.price("SOL-PERP") is not None, what="the engine sees prices again")
         sim.pause_walk()
-    ids = await _stored_ids(nats_server.url)
+    ids = list((await stored_changes(nats_server.url, Topology())).values())
     changes = [message_id for message_id in acknowledged if ".r" not in message_id]
     assert not set(changes) - set(ids)
     assert len(ids) == len(set(ids))
@@ -110,9 +95,9 @@ async def test_what_waited_out_an_outage_is_dropped_and_counted_not_sent_late(
 async def test_setting_up_twice_changes_nothing(nats_server: LocalNatsServer) -> None:
     client = await nats.connect(nats_server.url)
     assert await ensure_topology(client, Topology())
-    first = [await client.jetstream().stream_info(Topology().bucket_stream(kind)) for kind in KINDS]
+    first = [await client.jetstream(timeout=30).stream_info(Topology().bucket_stream(kind)) for kind in KINDS]
     assert not await ensure_topology(client, Topology())
-    again = [await client.jetstream().stream_info(Topology().bucket_stream(kind)) for kind in KINDS]
+    again = [await client.jetstream(timeout=30).stream_info(Topology().bucket_stream(kind)) for kind in KINDS]
     assert [info.config for info in first] == [info.config for info in again]
     await close_quietly(client)
 
@@ -121,7 +106,7 @@ async def test_what_can_be_changed_in_place_is(nats_server: LocalNatsServer) -> 
     client = await nats.connect(nats_server.url)
     await ensure_topology(client, Topology())
     await ensure_topology(client, Topology(max_age_s=3600))
-    info = await client.jetstream().stream_info("DRIFT")
+    info = await client.jetstream(timeout=30).stream_info("DRIFT")
     assert info.config.max_age == 3600
     await close_quietly(client)
 
@@ -129,10 +114,10 @@ async def test_what_can_be_changed_in_place_is(nats_server: LocalNatsServer) -> 
 async def test_what_cannot_be_changed_is_named_and_left_alone(nats_server: LocalNatsServer) -> None:
     client = await nats.connect(nats_server.url)
     config = {**Topology().stream_config(), "storage": "memory"}
-    await client.request("$JS.API.STREAM.CREATE.DRIFT", json.dumps(config).encode())
+    await client.request("$JS.API.STREAM.CREATE.DRIFT", json.dumps(config).encode(), timeout=30)
     with pytest.raises(TopologyConflict, match=r"DRIFT.*storage"):
         await ensure_topology(client, Topology())
-    assert (await client.jetstream().stream_info("DRIFT")).config.storage == "memory"
+    assert (await client.jetstream(timeout=30).stream_info("DRIFT")).config.storage == "memory"
     await close_quietly(client)
 
 

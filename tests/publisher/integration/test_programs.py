@@ -126,7 +126,7 @@ async def test_an_account_that_becomes_the_other_programs_is_refused_by_that_pro
 async def epoch_of(client: Client, prefix: str) -> int:
     """The epoch that stands in a prefix's stream."""
     topology = Topology(prefix)
-    found = await client.jetstream().get_last_msg(topology.stream, topology.subjects.epoch, direct=True)
+    found = await client.jetstream(timeout=30).get_last_msg(topology.stream, topology.subjects.epoch, direct=True)
     return int(found.data or 0)
 
 

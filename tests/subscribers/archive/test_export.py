@@ -279,7 +279,7 @@ async def test_what_aged_out_between_two_runs_is_told(bus: BusWriter, tmp_path: 
     await bus.change(price_event())
     await exported(bus, tmp_path)
     sequences = [await bus.change(price_event("SOL-PERP", price)) for price in range(1, 5)]
-    await bus.client.jetstream().purge_stream("DRIFT", seq=sequences[2])
+    await bus.client.jetstream(timeout=30).purge_stream("DRIFT", seq=sequences[2])
     with pytest.raises(OtherExport, match="what was between is gone"):
         await exported(bus, tmp_path)
 
@@ -287,7 +287,7 @@ async def test_what_aged_out_between_two_runs_is_told(bus: BusWriter, tmp_path: 
 async def test_the_funding_history_can_be_exported_alone(bus: BusWriter, tmp_path: Path) -> None:
     for rate in range(10):
         await bus.change(funding_event(funding_rate=rate))
-    streams = bus.client.jetstream()
+    streams = bus.client.jetstream(timeout=30)
 
     async def followed() -> bool:
         return (await streams.stream_info(bus.topology.funding_history)).state.messages == 10

@@ -130,7 +130,7 @@ async def test_a_message_that_is_lost_on_its_way_is_sent_again(
 
 
 async def test_an_id_that_stood_twice_in_the_history_stands_there_twice_again(bus: BusWriter, tmp_path: Path) -> None:
-    streams = bus.client.jetstream()
+    streams = bus.client.jetstream(timeout=30)
     config = (await streams.stream_info("DRIFT")).config
     await streams.update_stream(config.evolve(duplicate_window=0.1))
     event = price_event()

@@ -197,7 +197,7 @@ async def test_nothing_to_replay_makes_nothing(bus: BusWriter, nats_server: Loca
     with pytest.raises(EmptyHistory):
         async with BusReplay(bus.client, "x"):
             pass
-    answer = await bus.client.request("$JS.API.STREAM.INFO.REPLAY_X", b"")
+    answer = await bus.client.request("$JS.API.STREAM.INFO.REPLAY_X", b"", timeout=30)
     assert b"stream not found" in answer.data
 
 

@@ -22,6 +22,7 @@ from drift_subscribers.history import as_of
 from drift_subscribers.replay import BusReplay, Replay, ReplayClock, replay_topology
 from tests.subscribers.replay.support import bucket_of, expire, settled_bucket, stored
 from tests.support.bus_writer import BusWriter
+from tests.support.programs import only
 from tests.support.publishing import running_publisher
 from tests.support.wait import wait_until
 
@@ -75,6 +76,9 @@ async def rebuilt(bus: BusWriter, moment_ns: int) -> Buckets:
     for tick in await as_of(bus.client, TOPOLOGY, moment_ns):
         found[tick.kind][tick.token] = tick.payload
     return found
+
+
+program = only("drift-v2", why="a replay tells what was stored, whatever that says")
 
 
 @pytest.mark.timeout(400)

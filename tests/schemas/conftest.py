@@ -1,8 +1,0 @@
-"""Properties hold however slow the machine is: no deadline for an example, and none for drawing it."""
-
-from __future__ import annotations
-
-from hypothesis import HealthCheck, settings
-
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
