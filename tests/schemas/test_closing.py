@@ -186,5 +186,5 @@ async def test_nats_py_leaves_the_socket_of_a_try_that_failed_half_way_to_the_ga
         finally:
             first_try.transport.abort()
             await closes(client)
-            del first_try, transport
+            first_try = transport = None
             gc.collect()  # here, where the warning is expected, and not during somebody else's test
