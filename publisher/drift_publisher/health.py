@@ -84,11 +84,13 @@ class Health:
         self.initialized_in_s: float | None = None
         self.began_at = time.monotonic()
         self._most_stale_markets = most_stale_markets
+        self._named_at: dict[tuple[MarketKey, str], float] = {}
 
     def note_initialized(self) -> None:
         """Every market has been read; only the first time counts."""
         if self.initialized_in_s is None:
             self.initialized_in_s = time.monotonic() - self.began_at
+            self._look_at_names(self.began_at + self.initialized_in_s)
 
     def log_context(self) -> dict[str, int]:
         """What every log line may carry: ``slot`` and ``epoch``, once they are known."""
@@ -127,6 +129,7 @@ class Health:
             return {}
         stored = self._stored_at()
         store = self.chain.store
+        self._look_at_names(time.monotonic())
         found = ((store.names[key], tuple(self._faults(key, market, stored))) for key, market in store.items())
         return {name: faults for name, faults in found if faults}
 
@@ -156,13 +159,19 @@ class Health:
             token = market_token(name)
         except InvalidMarketName:
             return None  # cannot be on the bus; the publisher has said so
-        now, first = time.monotonic(), self.began_at + (self.initialized_in_s or 0.0)
+        now, first = time.monotonic(), self._named_at[key, name]
         late = [
             f"{kind} for {age_s:.0f} s"
             for kind in kinds_of(key)
             if (age_s := now - stored.get((kind, token), first)) > bucket_ttl_s(kind)
         ]
         return f"the stream has not confirmed {', '.join(late)}" if late else None
+
+    def _look_at_names(self, now: float) -> None:
+        """Since when each market has its name: one that got another has its TTLs to be stored under it."""
+        store = None if self.chain is None else self.chain.store
+        names = [] if store is None else [(key, store.names[key]) for key in store.market_keys()]
+        self._named_at = {named: self._named_at.get(named, now) for named in names}
 
     def _stored_at(self) -> dict[tuple[str, str], float]:
         if self.bus is None:

@@ -124,4 +124,4 @@ def explain_clash(name: str, clash: tuple[MarketKey, ...]) -> str:
     """In one line: who claims the name, and where each is instead."""
     who = " and ".join(str(key) for key in clash)
     where = " and ".join(indexed_name(name, key.type, key.market_index) for key in clash)
-    return f"{who} are live and both named {name}: neither has the name; they are published as {where}"
+    return f"{who} are live and all named {name}: none of them has the name; they are published as {where}"

@@ -206,6 +206,15 @@ async def test_what_may_be_wrong_with_an_endpoint(
     assert CANARY not in found.text
 
 
+async def test_two_live_markets_of_one_name_are_told(sim: Simulator, tmp_path: Path) -> None:
+    sim.cluster.add_perp_market("SOL-PERP", price=150.0, index=81)
+    found = await diagnosis(tmp_path, *rpc(sim), "--markets", "perp:81", "--nats-url", "nats://127.0.0.1:9")
+    assert found.result("program") == "warning"
+    assert "are live and all named SOL-PERP" in found.says("program")
+    found = await diagnosis(tmp_path, *rpc(sim), "--markets", "perp:80", "--nats-url", "nats://127.0.0.1:9")
+    assert "unknown market perp:80" in found.says("program")
+
+
 async def test_methods_that_are_not_served(sim: Simulator, tmp_path: Path) -> None:
     sim.faults.inject(Fault(kind="refuse_get_program_accounts"))
     found = await diagnosis(tmp_path, *rpc(sim), "--nats-url", "nats://127.0.0.1:9")

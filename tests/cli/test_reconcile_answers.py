@@ -290,6 +290,27 @@ def test_a_tolerance_is_met_at_its_edge_and_missed_beyond_it() -> None:
     assert verdict("0.001450000001", "0.00125", "0.0002", is_relative=False) == "differs"
 
 
+def test_a_dead_market_and_the_live_one_of_its_name_are_told_apart_by_index() -> None:
+    """The hosted API may list both under the chain's name; on the bus the dead one goes by its index."""
+
+    def figures(name: str, index: int) -> MarketFigures:
+        return MarketFigures(name, index, dict.fromkeys(FIELDS, Decimal(index)), None)
+
+    ours = {"SOL-PERP": figures("SOL-PERP", 82), "SOL-PERP_p81": figures("SOL-PERP_p81", 81)}
+    for body in ([perp(index=81), perp(index=82)], [perp(index=82), perp(index=81)]):
+        read = read_answer(json.dumps(body).encode()).markets
+        theirs = {name: figures(found.market, found.index or 0) for name, found in read.items()}
+        result = compare(ours, theirs, TOLERANCES)
+        assert result.agrees
+        assert [(one.bus.market, one.hosted.index) for one in result.markets] == [
+            ("SOL-PERP_p81", 81),
+            ("SOL-PERP", 82),
+        ]
+        alone = compare({"SOL-PERP": ours["SOL-PERP"]}, theirs, TOLERANCES)
+        assert (len(alone.markets), alone.only_hosted) == (1, ("SOL-PERP_p81",))
+        assert not alone.agrees
+
+
 def test_a_name_that_stands_for_two_markets_is_a_difference() -> None:
     values = dict.fromkeys(FIELDS, Decimal(1))
     ours, theirs = (MarketFigures("ZEC-PERP", index, values, None) for index in (4, 5))

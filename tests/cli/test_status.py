@@ -105,6 +105,11 @@ def complaints(*beats: StatusEvent, lease: str | None = "first") -> list[str]:
     return list(Standing(Lead(lease, time.time_ns()) if lease else None, 1, beats).complaints())
 
 
+def test_a_name_that_several_live_markets_have_is_told() -> None:
+    [told] = complaints(leader(refused_names=("SOL-PERP",)))
+    assert told == "first refuses SOL-PERP: several live markets have that name, each goes by its index"
+
+
 def test_all_well_is_no_complaint() -> None:
     assert complaints(leader(), standby()) == []
     assert complaints(leader(), standby(source_state="stalled", reason="a cold standby opens no socket")) == []

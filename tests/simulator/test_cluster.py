@@ -204,6 +204,30 @@ def test_markets_are_listed_while_it_runs(cluster: Cluster, clock: Clock) -> Non
         cluster.set_oracle_price("QUOTE", 5)
 
 
+def test_an_admin_renames_delists_and_relists_a_market(cluster: Cluster, clock: Clock) -> None:
+    market, spot = cluster.perp("SOL-PERP"), cluster.spot_markets[1]
+    twin = cluster.add_perp_market("SOL-PERP", price=150.0)  # the programs let two have one name
+    cluster.administer(market, status="Delisted")
+    before = bytes(market.record)
+    _run(cluster, clock, 100)
+    assert bytes(market.record) == before  # nobody trades it
+    cluster.administer(market, name="SOL-OLD", status="Active", funding_period_s=8 * 3600)
+    cluster.administer(spot, name="OTHER", status="Delisted")
+    account = cluster.ledger.get(str(market.pubkey))
+    assert account is not None
+    assert account.slot == cluster.slot
+    assert market.record.raw("name") == b"SOL-OLD".ljust(32)
+    assert (market.status, market.record["funding_period"]) == ("Active", 28_800)
+    assert cluster.perp("SOL-PERP") is twin
+    assert (cluster.market("OTHER"), spot.status) == (spot, "Delisted")
+    with pytest.raises(SimulatorError, match="at most 32 bytes"):
+        cluster.administer(market, name="X" * 33)
+    with pytest.raises(SimulatorError, match="cannot have a funding period"):
+        cluster.administer(spot, funding_period_s=3600)
+    with pytest.raises(LayoutError):
+        cluster.administer(market, status="Sold")
+
+
 def test_a_market_changes_its_oracle(cluster: Cluster) -> None:
     market, target = cluster.perp("SOL-PERP"), cluster.perp("BTC-PERP").oracle
     cluster.change_oracle("SOL-PERP", target, "PythLazer")

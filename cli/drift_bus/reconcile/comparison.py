@@ -8,6 +8,7 @@ from decimal import Context, Decimal
 from typing import Final, Literal
 
 from drift_bus.reconcile.figures import FIELDS, Field, MarketFigures
+from drift_schemas import indexed_name
 
 __all__ = ["Comparison", "MarketComparison", "Reconciliation", "Side", "Tolerances", "Verdict", "compare"]
 
@@ -161,7 +162,7 @@ def compare(
     *,
     only: Collection[str] = (),
 ) -> Reconciliation:
-    """Puts the markets of both sides beside each other, by name.
+    """Puts the markets of both sides beside each other, by name; where one name is two markets', by index too.
 
     Args:
         bus: By name.
@@ -169,6 +170,7 @@ def compare(
         tolerances: How far apart they may be.
         only: Names of the markets that matter; empty means all.
     """
+    hosted = _as_on_bus(hosted, bus)
     ours = {name for name in bus if not only or name in only}
     theirs = {name for name in hosted if not only or name in only}
     both = sorted(ours & theirs, key=lambda name: (bus[name].index or 0, name))
@@ -177,6 +179,23 @@ def compare(
         tuple(_by_index(ours - theirs, bus)),
         tuple(_by_index(theirs - ours, hosted)),
     )
+
+
+def _as_on_bus(hosted: Mapping[str, MarketFigures], bus: Mapping[str, MarketFigures]) -> dict[str, MarketFigures]:
+    """The hosted markets under their names on the bus, where only the live one of two has the name of both."""
+    names = {figures.index: name for name, figures in bus.items()}
+    placed: dict[str, MarketFigures] = {}
+    others: dict[str, MarketFigures] = {}
+    for name, figures in hosted.items():
+        told = None if figures.index is None else names.get(figures.index)
+        if figures.index is None or told not in (figures.market, indexed_name(figures.market, "perp", figures.index)):
+            others[name] = figures
+        else:
+            placed[told] = figures
+    for name, figures in others.items():
+        taken = name in placed and figures.index is not None
+        placed[indexed_name(figures.market, "perp", figures.index or 0) if taken else name] = figures
+    return placed
 
 
 def _fields(bus: MarketFigures, hosted: MarketFigures, tolerances: Tolerances) -> tuple[Comparison, ...]:

@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NoReturn
 
 from drift_bus.reconcile.figures import Field, MarketFigures
+from drift_schemas import indexed_name
 
 __all__ = ["HostedMarkets", "WrongShape", "read_answer"]
 
@@ -83,8 +84,6 @@ class _Reader:
             return
         name = _text(entry, "symbol", place).strip()
         place = f"{place} ({name})"
-        if name in self.markets:
-            raise WrongShape(f"{place}.symbol is there twice")
         values: dict[Field, Decimal | None] = {
             "oracle_price": _number(entry.get("oraclePrice"), f"{place}.oraclePrice"),
             "mark_price": _number(entry.get("markPrice"), f"{place}.markPrice"),
@@ -95,15 +94,28 @@ class _Reader:
         values["open_interest_long"], values["open_interest_short"] = long, None if short is None else short.copy_abs()
         settled = _number(entry.get("fundingRateUpdateTs"), f"{place}.fundingRateUpdateTs")
         index = _number(entry.get("marketIndex"), f"{place}.marketIndex")
-        self.markets[name] = MarketFigures(
+        figures = MarketFigures(
             name,
             None if index is None else _whole(index, f"{place}.marketIndex"),
             values,
             None if settled is None else _whole(settled, f"{place}.fundingRateUpdateTs"),
         )
+        self.markets[self._free_name(figures, place)] = figures
         for field, key in _PRICES:
             if values[key] is None:
                 self._lacks(name, field)
+
+    def _free_name(self, figures: MarketFigures, place: str) -> str:
+        """The programs let two markets have one name: the second goes by its index."""
+        other = self.markets.get(figures.market)
+        if other is None:
+            return figures.market
+        if figures.index is None or other.index is None or figures.index == other.index:
+            raise WrongShape(f"{place}.symbol is there twice")
+        name = indexed_name(figures.market, "perp", figures.index)
+        if name in self.markets:
+            raise WrongShape(f"{place}.symbol is there twice")
+        return name
 
     def _sides(self, entry: dict[str, Any], field: str, name: str, place: str) -> tuple[Decimal | None, Decimal | None]:
         given = entry.get(field)

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from itertools import pairwise
 
+import pytest
+
 from drift_bus.nats_server import LocalNatsServer
 from drift_schemas import MarketDataEvent, MarketEvent
 from drift_simulator import PerpMarket, Simulator, SpotMarket
@@ -99,8 +101,11 @@ async def test_spot_markets_too(sim: Simulator, nats_server: LocalNatsServer) ->
         await wait_until(has(feed, old.name, old), what="the dead one has its name back")
 
 
-async def test_markets_are_chosen_by_name_and_by_index(sim: Simulator, nats_server: LocalNatsServer) -> None:
+async def test_markets_are_chosen_by_name_and_by_index(
+    sim: Simulator, nats_server: LocalNatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A market that takes a chosen name while the publisher runs is found, though nothing was subscribed of it."""
+    monkeypatch.setattr("drift_publisher.chain._LISTINGS_EVERY_S", 1.0)
     cluster = sim.cluster
     old, second = cluster.perp(SOL), cluster.perp_markets[1]
     async with (
@@ -119,3 +124,7 @@ async def test_markets_are_chosen_by_name_and_by_index(sim: Simulator, nats_serv
         cluster.administer(new, name="UNWANTED-PERP")
         await wait_until(has(feed, SOL, old), what="the one that is still called so has the name")
         assert set(chain_of(publisher).store.market_names()) == {SOL, "ANOTHER-PERP"}
+        third = cluster.perp_markets[2]
+        cluster.administer(third, name=SOL)
+        await wait_until(has(feed, SOL, third), 20, "one that was called otherwise before is found too")
+        assert set(chain_of(publisher).store.market_names()) == {SOL, f"{SOL}_p{old.index}", "ANOTHER-PERP"}

@@ -13,6 +13,7 @@ from drift_publisher.chain import Chain
 from drift_publisher.deliveries import StreamEntry
 from drift_publisher.health import Fault, Health
 from drift_publisher.http_server import Answer, serving_http
+from drift_publisher.market_names import MarketKey
 from drift_publisher.nats_client import NatsClient
 from drift_publisher.source import AccountUpdate
 from drift_publisher.vitals import serving_vitals
@@ -22,6 +23,7 @@ from .accounts import NOW, pubkey
 from .program_accounts import ProgramAccounts
 
 ORACLE, SPOT_ORACLE = pubkey(7), pubkey(9)
+SOL_PERP = MarketKey("perp", 0)
 KINDS = {"SOL-PERP": ("price", "funding", "market"), "SOL": ("price", "spot")}
 
 
@@ -139,6 +141,20 @@ async def test_what_the_stream_has_not_confirmed_within_the_ttl(health: Health) 
     assert (fault.reason, fault.detail) == ("not stored", "the stream has not confirmed price for 11 s")
 
 
+async def test_a_renamed_market_has_its_time_to_be_stored_under_its_new_name(
+    health: Health, chain: Chain, own: ProgramAccounts
+) -> None:
+    health.began_at -= 1000
+    health.note_initialized()
+    assert health.readiness().ready
+    tell(chain, own.perp_at(0), own.perp(0, "WSOL-PERP"), slot=101)
+    assert health.readiness().ready
+    health._named_at[SOL_PERP, "WSOL-PERP"] -= 31
+    [fault] = health.readiness().markets["WSOL-PERP"]
+    assert fault.detail == "the stream has not confirmed price for 31 s, funding for 31 s"
+    assert len(health._named_at) == 2  # old names are forgotten
+
+
 async def test_two_live_markets_of_one_name(health: Health, chain: Chain, own: ProgramAccounts) -> None:
     """However many stale markets are allowed: nobody can say which is meant."""
     health._most_stale_markets = 100
@@ -147,7 +163,7 @@ async def test_two_live_markets_of_one_name(health: Health, chain: Chain, own: P
     assert not readiness.ready
     [fault] = readiness.reasons
     assert fault.reason == "name clash"
-    assert "perp market 0 and perp market 82 are live and both named SOL-PERP" in fault.detail
+    assert "perp market 0 and perp market 82 are live and all named SOL-PERP" in fault.detail
     tell(chain, own.perp_at(0), own.perp(0, "SOL-PERP", status="Delisted"), slot=101)
     assert health.readiness().reasons == ()
 

@@ -388,7 +388,7 @@ def test_two_live_markets_of_one_name_are_both_refused_it(own: ProgramAccounts, 
     store.apply(own.update(own.perp_at(82), own.perp(82, "SOL-PERP")))
     assert store.market_names() == ("SOL-PERP_p81", "SOL-PERP_p82")
     assert store.refused == {"name": 2}
-    assert "perp market 81 and perp market 82 are live and both named SOL-PERP" in caplog.text
+    assert "perp market 81 and perp market 82 are live and all named SOL-PERP" in caplog.text
     store.apply(own.update(own.spot_at(9), own.spot(9, "SOL-PERP")))  # of another type: the price subject is one
     assert store.refused == {"name": 3}
     assert store.market_names() == ("SOL-PERP_p81", "SOL-PERP_p82", "SOL-PERP_s9")

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from drift_schemas import KINDS, Kind, Topology, encode
+from drift_schemas import KINDS, Kind, Topology, decode_event, encode
 from drift_subscribers.history import EmptyHistory, HistoryPurged, Selection, TickSort, as_of
 from tests.subscribers.replay.support import bucket_of, confirm, expire, stored_at
 from tests.support.bus_writer import BusWriter, funding_event, market_event, price_event, spot_event
@@ -73,6 +73,23 @@ async def test_a_confirmation_holds_a_value_up(bus: BusWriter) -> None:
     assert tick.sort is TickSort.CONFIRMATION
     assert tick.payload == encode(again)
     assert tick.sequence == sequence
+
+
+async def test_a_name_is_whose_it_was_at_the_moment(bus: BusWriter) -> None:
+    """A dead market gave its name to the live one: before that it is the one, after that the other, never both."""
+    dead = price_event("SOL-PERP", 81, market_index=81)
+    first_ns = await stored_at(bus.client, TOPOLOGY, await bus.change(dead))
+    live_ns = await stored_at(bus.client, TOPOLOGY, await bus.change(price_event("SOL-PERP", 82, market_index=82)))
+    moved = await bus.change(price_event("SOL-PERP_p81", 81, market_index=81, market_type="perp"))
+    moved_ns = await stored_at(bus.client, TOPOLOGY, moved)
+
+    async def told(moment_ns: int) -> dict[str, int]:
+        ticks = await as_of(bus.client, TOPOLOGY, moment_ns, Selection(kinds=("price",)))
+        return {tick.token: decode_event("price", tick.payload).market_index for tick in ticks}
+
+    assert await told(first_ns + 1) == {"SOL-PERP": 81}
+    assert (await told(live_ns + 1))["SOL-PERP"] == 82
+    assert await told(moved_ns + 1) == {"SOL-PERP": 82, "SOL-PERP_p81": 81}
 
 
 async def test_only_what_was_asked_for(bus: BusWriter) -> None:
