@@ -89,6 +89,15 @@ def init(
             help="Where JetStream stores, if not in the server's DIR: /var/lib/nats. The server must be able to write.",
         ),
     ] = None,
+    accept: Annotated[
+        Path | None,
+        typer.Option(
+            "--accept",
+            metavar="OLD",
+            help="Keep the certificate of the folder OLD, and write nats-server.both.conf too, which accepts its keys "
+            "as well: for new keys without an interruption.",
+        ),
+    ] = None,
     prefix: Prefix = None,
     force: Annotated[
         bool, typer.Option("--force", help="Make new keys in a DIR that holds some; the old ones stop working.")
@@ -123,6 +132,7 @@ def init(
         server_folder=_absolute("--server-dir", server_dir),
         client_folder=_absolute("--client-dir", client_dir),
         store=_absolute("--store-dir", store_dir),
+        accept=accept,
     )
     written = write_folder(folder, plan, force=force)
     _tell(written, plan, as_json=as_json)

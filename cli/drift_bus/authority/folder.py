@@ -6,13 +6,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from drift_bus.authority.accounts import render_accounts
+from drift_bus.authority.accounts import Account, render_accounts
 from drift_bus.authority.certificates import issue_certificates
+from drift_bus.authority.earlier import also_accepting, read_earlier
 from drift_bus.authority.leaf import leaf_files, leaf_listener
 from drift_bus.authority.plan import Plan
 from drift_bus.authority.roles import FIXED_ROLES, SYSTEM_ACCOUNT, accounts_of, checked_engines
@@ -22,6 +23,7 @@ from drift_schemas.access import KeyPair
 __all__ = ["FolderRefused", "Plan", "Written", "write_folder"]
 
 SERVER_CONFIG: Final = "nats-server.conf"
+BOTH_CONFIG: Final = "nats-server.both.conf"
 _MAX_PAYLOAD: Final = 256 * 1024
 _MARK: Final = "# Written by drift-bus auth init"
 
@@ -86,14 +88,19 @@ def write_folder(folder: Path, plan: Plan, *, force: bool = False) -> Written:
 def _texts(
     folder: Path, plan: Plan, engines: tuple[str, ...], keys: Mapping[str, KeyPair]
 ) -> dict[str, tuple[bytes, str]]:
-    certificates = issue_certificates(plan.hosts, days=plan.days)
-    public = {role: pair.public for role, pair in keys.items()}
+    earlier = read_earlier(plan.accept) if plan.accept else None
+    certificates = earlier.certificates if earlier else issue_certificates(plan.hosts, days=plan.days)
+    named = "as it was" if earlier else f"for {', '.join(plan.hosts)}"
+    accounts = accounts_of(plan.topology, engines, {role: pair.public for role, pair in keys.items()})
     texts: dict[str, tuple[bytes, str]] = {
-        SERVER_CONFIG: (_server_config(folder, plan, engines, public).encode(), "the server's configuration"),
+        SERVER_CONFIG: (_server_config(folder, plan, accounts).encode(), "the server's configuration"),
         "ca.pem": (certificates.ca, "the CA that clients trust"),
-        "server.pem": (certificates.server, f"the server's certificate, for {', '.join(plan.hosts)}"),
+        "server.pem": (certificates.server, f"the server's certificate, {named}"),
         "server-key.pem": (certificates.server_key, "its key; secret"),
     }
+    if earlier:
+        both = _server_config(folder, plan, also_accepting(accounts, earlier.public_keys)).encode()
+        texts[BOTH_CONFIG] = (both, f"the same, which also accepts the keys of {plan.accept}")
     for role, pair in keys.items():
         texts[f"{role}.nk"] = (f"{pair.seed()}\n".encode(), f"the nkey seed of {role}; secret")
         texts[f"{role}.env"] = (
@@ -105,11 +112,10 @@ def _texts(
     return texts
 
 
-def _server_config(folder: Path, plan: Plan, engines: tuple[str, ...], public_keys: Mapping[str, str]) -> str:
+def _server_config(folder: Path, plan: Plan, accounts: Sequence[Account]) -> str:
     there = plan.server_folder or folder
     host, port = plan.listen
     domain = f"\n  domain: {json.dumps(plan.topology.domain)}" if plan.topology.domain else ""
-    accounts = render_accounts(accounts_of(plan.topology, engines, public_keys), system=SYSTEM_ACCOUNT)
     return f"""{_MARK} for the prefix {plan.topology.prefix}. It holds public keys only.
 # Start the server: nats-server -c {there / SERVER_CONFIG}
 
@@ -117,7 +123,7 @@ listen: {json.dumps(f"{host}:{port}")}
 max_payload: {_MAX_PAYLOAD}
 
 jetstream {{
-  store_dir: {json.dumps(str(plan.store or there / "jetstream"))}{domain}
+  store_dir: {json.dumps(str(_store(folder, plan)))}{domain}
 }}
 
 tls {{
@@ -127,7 +133,13 @@ tls {{
 }}
 {leaf_listener(plan, there)}
 # Nobody gets in without a key: there is no user that stands for strangers.
-{accounts}"""
+{render_accounts(accounts, system=SYSTEM_ACCOUNT)}"""
+
+
+def _store(folder: Path, plan: Plan) -> Path:
+    """Where it was, if keys are changed only: a server that runs does not move its store, and another is empty."""
+    keeper = plan.accept.absolute() if plan.accept else folder
+    return plan.store or (plan.server_folder or keeper) / "jetstream"
 
 
 def _settings(folder: Path, plan: Plan, role: str) -> str:

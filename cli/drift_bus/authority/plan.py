@@ -24,6 +24,7 @@ class Plan:
         server_folder: Where the server finds this folder, if not where we write it, as in a container.
         client_folder: Where a role's program finds its key and the CA, if not where we write them.
         store: Where JetStream stores, if not in this folder.
+        accept: An earlier folder: its certificate is kept, and a second configuration also accepts its keys.
     """
 
     topology: Topology
@@ -35,3 +36,4 @@ class Plan:
     server_folder: Path | None = None
     client_folder: Path | None = None
     store: Path | None = None
+    accept: Path | None = None
