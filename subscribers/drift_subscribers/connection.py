@@ -17,6 +17,7 @@ from tenacity.stop import stop_base, stop_never
 
 from drift_schemas.access import AccessError, NatsAccess, NatsLogin, apart, close_quietly, explain, hide_seeds
 from drift_subscribers.errors import CannotConnect
+from drift_subscribers.servers import server_list
 from drift_subscribers.statistics import Counters
 
 __all__ = ["Connection", "Handler", "LineListener"]
@@ -49,7 +50,7 @@ class Connection:
     loop.
 
     Args:
-        servers: NATS URLs.
+        servers: NATS URLs, as a list or separated by commas.
         connect_timeout_s: Patience for the first connection.
         ping_interval_s: A silent server is noticed within about three of these.
         inbox_prefix: Where answers come; permissions are given by it.
@@ -60,7 +61,7 @@ class Connection:
 
     def __init__(
         self,
-        servers: Sequence[str],
+        servers: str | Sequence[str],
         *,
         connect_timeout_s: float,
         ping_interval_s: float,
@@ -69,7 +70,7 @@ class Connection:
         counters: Counters,
         access: NatsAccess | None = None,
     ) -> None:
-        self._servers = list(servers)
+        self._servers = server_list(servers)
         self._connect_timeout_s = connect_timeout_s
         self._options = {"ping_interval": ping_interval_s, "inbox_prefix": inbox_prefix, **options}
         self._counters = counters

@@ -44,7 +44,6 @@ from drift_subscribers.reads import Reads
 from drift_subscribers.replay_clock import ReplayClock, ReplayedTime
 from drift_subscribers.roster import OpenStream, Roster
 from drift_subscribers.server_clock import ServerClock
-from drift_subscribers.servers import server_list
 from drift_subscribers.statistics import Counters, FeedStatistics
 from drift_subscribers.streams import EventStream
 
@@ -136,7 +135,7 @@ class DriftFeed(Reads):
         super().__init__({kind: lane.memory for kind, lane in self._lanes.items()}, Heartbeat(clock))
         self._clock, self._wall_clock = clock, wall_clock
         self._connection = Connection(
-            server_list(url),
+            url,
             connect_timeout_s=connect_timeout_s,
             ping_interval_s=ping_interval_s,
             inbox_prefix=inbox_prefix,

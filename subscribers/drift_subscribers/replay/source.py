@@ -97,7 +97,7 @@ class Source:
             yield self._server
             return
         connection = Connection(
-            [self._server] if isinstance(self._server, str) else self._server,
+            self._server,
             connect_timeout_s=self._options.get("connect_timeout_s", 5.0),
             ping_interval_s=_PING_INTERVAL_S,
             inbox_prefix=self._options.get("inbox_prefix", "_INBOX"),

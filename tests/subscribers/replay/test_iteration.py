@@ -46,6 +46,16 @@ async def test_every_change_in_its_order_and_no_re_assertion(bus: BusWriter, nat
     assert not replay.refused
 
 
+async def test_servers_may_be_written_as_a_feeds(bus: BusWriter, nats_server: LocalNatsServer) -> None:
+    wanted = await fill(bus, 2)
+    for servers in (f"nats://127.0.0.1:9, {nats_server.url}", ["nats://127.0.0.1:9", nats_server.url]):
+        async with Replay(servers, connect_timeout_s=60) as replay:
+            assert [encode(event) async for event in replay] == wanted
+    with pytest.raises(ValueError, match="no NATS server in"):
+        async with Replay(" , "):
+            pass
+
+
 async def test_raw_messages_are_as_they_were_stored(bus: BusWriter, nats_server: LocalNatsServer) -> None:
     wanted = await fill(bus)
 
