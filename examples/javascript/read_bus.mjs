@@ -40,6 +40,17 @@ export function decodeEvent(payload) {
   return fields;
 }
 
+/** The last message of each subject, in one request; none where there is no such stream, as before a first publisher. */
+async function lastValues(direct, stream, subject) {
+  const messages = [];
+  try {
+    for await (const message of await direct.getLastMessagesFor(stream, { multi_last: [subject] })) messages.push(message);
+  } catch (error) {
+    if (error.code !== 503) throw error; // no responders
+  }
+  return messages;
+}
+
 /**
  * Yields {from, sequence, event, isChange} of one kind: what the bucket holds, then each message as it is stored.
  *
@@ -53,10 +64,9 @@ export async function* readBus(nc, { prefix = "drift", kind, market }) {
   // an engine of `auth init` may not ask for the account's limits, which checkAPI does, nor make a consumer, which
   // kv.watch() and kv.keys() do; a batched direct get reads the whole bucket in one request
   const { direct } = await jetstreamManager(nc, { checkAPI: false });
-  const stored = await direct.getLastMessagesFor(`KV_${bucket}`, { multi_last: [`$KV.${bucket}.${token}`] });
   const newest = new Map(); // market → place in the stream of the last message that was seen
   let epoch = 0n;
-  for await (const message of stored) {
+  for (const message of await lastValues(direct, `KV_${bucket}`, `$KV.${bucket}.${token}`)) {
     if (message.data.length === 0) continue; // a delete marker: the value expired
     // the place in the stream that the bucket follows; Nats-Sequence is the bucket's own here
     const sequence = BigInt(message.header.get("Nats-Stream-Source").split(" ")[1]);
@@ -110,4 +120,9 @@ async function main() {
   await nc.close();
 }
 
-if (import.meta.url === `file://${process.argv[1]}`) await main();
+if (import.meta.url === `file://${process.argv[1]}`) {
+  await main().catch((error) => {
+    console.error(`read_bus: ${error.message}`);
+    process.exit(1);
+  });
+}

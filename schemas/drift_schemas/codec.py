@@ -90,11 +90,12 @@ def encode_fields(fields: Mapping[str, Any]) -> bytes:
 
     For a writer whose fields are right by construction: names, order and types are not checked.
     """
-    texts = {name: _text(name, fields[name]) for name in TEXT_FIELDS if name in fields}
+    if not fields.keys().isdisjoint(TEXT_FIELDS):  # of a price, of which there are most, none
+        fields = {**fields, **{name: _text(name, fields[name]) for name in TEXT_FIELDS if name in fields}}
     try:
-        payload: bytes = msgpack.packb({**fields, **texts} if texts else fields)
+        payload: bytes = msgpack.packb(fields)
     except OverflowError:
-        wide = next(name for name, value in fields.items() if _is_beyond_64_bits(value) and name not in texts)
+        wide = next(name for name, value in fields.items() if _is_beyond_64_bits(value))
         raise OutOfRange(f"{wide} = {fields[wide]} does not fit into 64 bits") from None
     if len(payload) > MAX_MESSAGE_BYTES:
         of = f"event of {fields['market']}" if "market" in fields else "heartbeat"

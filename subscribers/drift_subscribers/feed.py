@@ -76,7 +76,8 @@ class DriftFeed(Reads):
     """Everything the bus knows, in memory, for as long as the ``async with`` lasts.
 
     Reads never wait: ``funding``, ``price``, ``market`` and ``spot`` return the last value while it is fresh
-    and ``None`` otherwise. ``stream`` gives changes as they come. Entering returns when the snapshot is
+    and ``None`` otherwise. ``price`` and streams tell of an invalid oracle too (``oracle_is_valid``), ``valid_price``
+    and ``require_price`` do not. ``stream`` gives changes as they come. Entering returns when the snapshot is
     complete; a bus without a publisher is an empty snapshot, and data appears when there is some.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from drift_schemas.codec import TEXT_FIELDS
 from drift_schemas.names import market_token
 from drift_subscribers import DriftFeed
 from tests.support.buckets import buckets_follow
-from tests.support.bus_writer import BusWriter, sample
+from tests.support.bus_writer import BusWriter, price_event, sample
 from tests.support.node import JAVASCRIPT, node_script
 from tests.support.wait import wait_until
 
@@ -96,6 +97,35 @@ async def test_a_value_that_expired_and_is_confirmed_again_is_news(
             sequence = await bus.reassert(sample("price", "BTC-PERP"))
             read = await anext(printed)
             assert (read["event"]["market"], int(read["sequence"])) == ("BTC-PERP", sequence)
+
+
+async def test_it_reads_a_bus_that_begins_later_goes_away_and_is_made_anew(
+    nats_server: LocalNatsServer, tmp_path: Path
+) -> None:
+    async with (
+        BusWriter(nats_server.url, make=False) as bus,
+        node_script(tmp_path, SCRIPT, "--nats-url", nats_server.url, ends=False) as printed,
+    ):
+
+        async def read_after_changes(epoch: int, oracle_price: int) -> None:
+            """Changes until the script, which has to subscribe first, prints one of them."""
+            while True:
+                reading = asyncio.ensure_future(anext(printed))
+                while not reading.done():
+                    await bus.change(price_event("SOL-PERP", oracle_price, epoch=epoch))
+                    await asyncio.wait({reading}, timeout=0.05)
+                if reading.result()["event"]["oracle_price"] == str(oracle_price):
+                    return
+
+        await bus.make_stream()
+        await read_after_changes(epoch=1, oracle_price=1)
+        await nats_server.kill()
+        await nats_server.start()
+        await wait_until(lambda: bus.client.is_connected)
+        await read_after_changes(epoch=1, oracle_price=2)
+        await bus.delete_everything()
+        await bus.make_stream()
+        await read_after_changes(epoch=2, oracle_price=3)  # a stream that counts from 1 again, told by the epoch
 
 
 def test_its_list_of_text_fields_is_the_schemas() -> None:

@@ -53,6 +53,14 @@ def blocks() -> Iterator[Block]:
 BLOCKS = list(blocks())
 
 
+def test_no_python_hides_in_a_block_without_a_language() -> None:
+    """So that a page's Python cannot stand where nothing runs it; ``text`` is for what is not to be run."""
+    for page in PAGES:
+        for found in re.finditer(r"^```(\w*)[^\n]*\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+            if not found[1]:
+                assert not re.search(r"^\s*(import|from|async|await|def|class) ", found[2], re.MULTILINE), found[0]
+
+
 def test_there_are_blocks() -> None:
     assert {block.page.name for block in BLOCKS} >= {"README.md", "capture.md", "history.md", "migration.md"}
 

@@ -22,7 +22,10 @@ __all__ = ["JAVASCRIPT", "node_packages", "node_script"]
 JAVASCRIPT: Final = Path(__file__).parents[2] / "examples" / "javascript"
 _FOR_TESTS: Final = {"@asyncapi/specs": "6.11.1", "@nats-io/kv": "3.4.0"}
 _INSTALL_TIMEOUT_S: Final = 120
-_INSTALL: Final = ("install", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline")
+_INSTALL: Final = (
+    *("install", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline"),
+    *("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=30000"),  # no network is told soon
+)
 
 
 def node_packages() -> Path:
@@ -65,13 +68,16 @@ def _install(cache: Path, package: str) -> str:
 
 
 @asynccontextmanager
-async def node_script(folder: Path, script: Path, *arguments: str) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+async def node_script(
+    folder: Path, script: Path, *arguments: str, ends: bool = True
+) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
     """Runs a script beside the packages; what it prints comes as objects, and its errors fail the test.
 
     Args:
         folder: An empty folder of this test.
         script: The ``.mjs`` file; a copy of it runs.
         arguments: Of the script.
+        ends: It ends by itself; otherwise it is ended with the block.
     """
     (folder / "node_modules").symlink_to(node_packages())
     copy = Path(shutil.copy(script, folder))
@@ -87,6 +93,9 @@ async def node_script(folder: Path, script: Path, *arguments: str) -> AsyncItera
 
     try:
         yield printed(process.stdout)
+        if not ends:
+            assert process.returncode is None, (await process.stderr.read()).decode()
+            return
         async with asyncio.timeout(60):
             status, errors = await process.wait(), await process.stderr.read()
         assert status == 0, errors.decode()
