@@ -125,8 +125,8 @@ class Health:
                 yield Fault("name clash", explain_clash(name, clash))
 
     def _faults_of_markets(self) -> dict[str, tuple[Fault, ...]]:
-        if self.chain is None or self.initialized_in_s is None:
-            return {}
+        if self.chain is None or self.initialized_in_s is None or not self.chain.status.histories:
+            return {}  # what was read until now is of a node that nobody has proven
         stored = self._stored_at()
         store = self.chain.store
         self._look_at_names(time.monotonic())

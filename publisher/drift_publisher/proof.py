@@ -24,6 +24,9 @@ LOOK_EVERY_S: Final = 10.0
 _BEHIND_SLOTS: Final = 64
 """So far behind the newest slot an answer may be; a node that is further behind would take 26 s to catch up."""
 
+_FINALIZED_BEHIND_SLOTS: Final = 150
+"""The same where only what is finalized is read: that comes 32 slots late, and later when the cluster is slow."""
+
 _NEAR: Final = 0.8
 
 _GOES_ON_S: Final = 3.0
@@ -97,6 +100,7 @@ class NodeJudge:
         chain_clock: ChainClock | None = None,
     ) -> None:
         self._rpc = rpc
+        self._behind_slots = _FINALIZED_BEHIND_SLOTS if rpc.commitment == "finalized" else _BEHIND_SLOTS
         self._pool = pool
         self._limits = limits
         self._status = status
@@ -133,7 +137,7 @@ class NodeJudge:
 
     def current(self, updates: Iterable[AccountUpdate]) -> list[AccountUpdate]:
         """Those that are as new as a proven node's may be: one endpoint can be many machines, and some lag."""
-        oldest = self._status.slot - _BEHIND_SLOTS
+        oldest = self._status.slot - self._behind_slots
         return [update for update in updates if update.slot >= oldest]
 
     async def check(self, endpoint: Endpoint, told: SlotWatch, *, at_most_every_s: float = 0.0) -> None:
@@ -150,7 +154,7 @@ class NodeJudge:
             RpcRefused, RpcUnavailable: the chain's clock cannot be read.
         """
         known = self._status.slot
-        if self._status.histories and known - told.newest > _BEHIND_SLOTS:
+        if self._status.histories and known - told.newest > self._behind_slots:
             reading = await self._started_over_at(endpoint, told)
         else:
             self._started_over.pop(endpoint, None)
@@ -190,7 +194,7 @@ class NodeJudge:
         first = self._started_over.setdefault(endpoint, _StartedOver(now, told.newest, others))
         reading = await self._reading(endpoint, youngest=True)
         for other, slot in others.items():
-            if known - slot <= _BEHIND_SLOTS and slot > first.others.get(other, slot):
+            if known - slot <= self._behind_slots and slot > first.others.get(other, slot):
                 lower = f"slots come, but lower than slot {known}: {told.newest}"
                 raise self._refusal(endpoint, f"{lower} at {endpoint.name}, while {other.name} is at slot {slot}")
             first.others.setdefault(other, slot)

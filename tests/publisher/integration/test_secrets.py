@@ -58,6 +58,7 @@ FAULTS = {
     ],
     "accounts": [
         Fault(kind="deaf_subscription", pubkey=FIRST_MARKET, duration_s=1),
+        Fault(kind="lost_notification", pubkey=FIRST_MARKET, duration_s=1),
         *(Fault(kind=kind, pubkey=FIRST_MARKET) for kind in sorted(ACCOUNT_FAULTS)),
     ],
 }

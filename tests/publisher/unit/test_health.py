@@ -54,6 +54,7 @@ def health(chain: Chain, own: ProgramAccounts) -> Health:
     tell(chain, own.profile.state_address, own.state())
     for oracle in (ORACLE, SPOT_ORACLE):
         tell(chain, oracle, own.lazer(100 * 10**8, 10**5, slot=99))
+    chain.status.histories = 1
     chain.status.note_slot(100)
     chain.status.state, chain.status.reason = "live", ""
     health = Health()
