@@ -88,7 +88,6 @@ class Chain:
         if mode == "polling":
             self.status.reason = ""
         self._rpc = rpc
-        self._limits = limits
         self.mode = mode
         self._on_update = on_update
         self._live_at = time.monotonic()
@@ -191,7 +190,7 @@ class Chain:
             await asyncio.sleep(_RETURN_LOOK_S)
             if self.pool.should_try_first:
                 slot = await self._rpc.slot(self.pool.endpoints[0])
-                self.pool.try_first(is_back=slot is not None and slot + self._limits.slots >= self.status.slot)
+                self.pool.try_first(is_back=self._judge.is_back(slot))
 
     async def _start(self) -> None:
         """Reads every account once, to know what there is; raises what keeps the publisher from starting.

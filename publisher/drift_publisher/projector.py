@@ -81,6 +81,7 @@ class Projector:
         self._journal = Journal(bus, topology, clock=clock)
         self._standings: dict[tuple[Kind, MarketKey], Standing] = {}
         self._unnameable: set[str] = set()
+        self._held_back: set[tuple[Kind, MarketKey]] = set()
 
     def publish(self, touched: Touched) -> None:
         """Publishes what an update changed; what waits to be sent under a name that moved is not sent any more."""
@@ -98,11 +99,16 @@ class Projector:
             self._publish(key, kinds_of(key))
 
     def reassert_due(self) -> None:
-        """Confirms what has not been confirmed for a third of its TTL; call only while the chain is alive."""
+        """Confirms what has not been confirmed for a third of its TTL; call only while the chain is alive.
+
+        What was held back because nobody had told of an account behind it is published, once somebody has.
+        """
         now = self._clock()
+        held_back, self._held_back = self._held_back, set()
+        for kind, key in sorted(held_back):
+            self._publish(key, (kind,))
         for (kind, key), standing in list(self._standings.items()):
-            market = self._store.market(key)
-            if market is not None and standing.is_due(now) and not self._store.is_doubtful(market.pubkey):
+            if standing.is_due(now):
                 self._publish(key, (kind,), reassert=True)
 
     def write_journal(self) -> None:
@@ -116,7 +122,7 @@ class Projector:
         name = self._store.names[key]
         if name in self._unnameable:
             return
-        kinds = self._confirmed(market, kinds)
+        kinds = self._confirmed(market, key, kinds)
         if not kinds:
             return
         try:
@@ -139,12 +145,16 @@ class Projector:
                 where = {"market": name, "epoch": self.epoch}
                 _log.exception("%s cannot be projected; the other markets go on", name, extra=where)
 
-    def _confirmed(self, market: Market, kinds: Iterable[Kind]) -> list[Kind]:
-        """Those of the kinds of which every account that they rest on was heard of or read lately."""
-        if not self._is_confirmed(market.pubkey):
-            return []
-        is_whole = all(map(self._is_confirmed, self._store.behind(market)))
-        return [kind for kind in kinds if is_whole or kind in _OF_ITS_OWN_ACCOUNT]
+    def _confirmed(self, market: Market, key: MarketKey, kinds: Iterable[Kind]) -> list[Kind]:
+        """Those of the kinds of which every account that they rest on was told of lately; notes the others.
+
+        The newest report of the market's own account must have been believed, too.
+        """
+        own_is = self._is_confirmed(market.pubkey) and not self._store.is_doubtful(market.pubkey)
+        all_are = own_is and all(map(self._is_confirmed, self._store.behind(market)))
+        confirmed = [kind for kind in kinds if all_are or (own_is and kind in _OF_ITS_OWN_ACCOUNT)]
+        self._held_back.update((kind, key) for kind in kinds if kind not in confirmed)
+        return confirmed
 
     def _project(self, key: MarketKey, kinds: Iterable[Kind], origin: Origin) -> Iterator[tuple[Kind, Content]]:
         slot = max(self._chain_slot(), origin["slot"])

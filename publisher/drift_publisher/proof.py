@@ -173,6 +173,10 @@ class NodeJudge:
         if self._known is None or reading.slot > self._known.slot:
             self._known = reading
 
+    def is_back(self, slot: int | None) -> bool:
+        """An endpoint that tells this slot over HTTP is worth another try: it is well inside the limit."""
+        return slot is not None and self._status.slot - slot <= self._limits.slots * _NEAR
+
     def answers_late(self, endpoint: Endpoint, told: SlotWatch) -> bool:
         """What answers its HTTP requests is far behind its socket, and so cannot tell anything about that."""
         answered = self._answered_slot.get(endpoint)

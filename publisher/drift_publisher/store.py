@@ -149,10 +149,8 @@ class AccountStore:
         """Addresses of all oracle accounts that the markets name."""
         return tuple(address for address, users in self._users.items() if users)
 
-    def behind(self, market: Market, *, alone: bool = False) -> tuple[str, ...]:
-        """Addresses of the accounts that a market's values rest on; ``alone`` is for those that need only its own."""
-        if alone:
-            return (market.pubkey,)
+    def behind(self, market: Market) -> tuple[str, ...]:
+        """Addresses of the accounts that a market's values rest on."""
         if market.oracle_source == _NO_ACCOUNT:
             return (market.pubkey, self.profile.state_address)
         return (market.pubkey, market.oracle, self.profile.state_address)

@@ -12,7 +12,7 @@ from drift_publisher.projection import Origin
 from drift_publisher.projector import Projector
 from drift_publisher.standing import Stored
 from drift_publisher.store import AccountStore, MarketKey, Touched
-from drift_schemas import REASSERTION_HEADER, MarketDataEvent, PriceEvent, Topology, decode_event
+from drift_schemas import KINDS, REASSERTION_HEADER, MarketDataEvent, PriceEvent, Topology, decode_event
 
 from .accounts import NOW, pubkey
 from .program_accounts import ProgramAccounts
@@ -45,8 +45,11 @@ class _Scene:
         self.store = AccountStore(own.profile)
         self.outbox = _Outbox()
         self.monotonic = 0.0
+        self.unheard: set[str] = set()
+        self.history = ""
         self.projector = Projector(
             self.store, cast(Bus, self.outbox), Topology(), cluster="simulated", epoch=3, chain_slot=lambda: 100,
+            is_confirmed=lambda address: address not in self.unheard, history=lambda: self.history,
             clock=lambda: self.monotonic, wall_ns=lambda: 7 * SECOND,
         )  # fmt: skip
         self.apply(own.profile.perp_market_address(0), own.perp(0))
@@ -139,6 +142,66 @@ def test_what_does_not_change_is_confirmed_once_it_is_due(scene: _Scene) -> None
     confirmed = scene.outbox.take()
     assert kinds(confirmed) == ["price", "price"]
     assert all(REASSERTION_HEADER in message.headers for message in confirmed)
+
+
+@pytest.mark.parametrize(
+    ("behind", "kinds_left"),
+    [("oracle", {"market", "spot"}), ("state", {"market", "spot"}), ("market", {"spot"}), ("nothing", set(KINDS))],
+)
+def test_what_rests_on_an_account_that_nobody_told_of_is_not_confirmed(
+    scene: _Scene, own: ProgramAccounts, behind: str, kinds_left: set[str]
+) -> None:
+    """The spot market has an oracle of its own, and shares the State."""
+    address = {"oracle": ORACLE, "state": own.profile.state_address, "market": own.profile.perp_market_address(0)}
+    scene.unheard = {address.get(behind, "")}
+    for message in scene.first:
+        message.on_stored()
+    scene.monotonic = 60.0
+    scene.projector.reassert_due()
+    confirmed = scene.outbox.take()
+    of_the_perp = {message.subject.split(".")[2] for message in confirmed if message.subject.endswith("SOL-PERP")}
+    assert of_the_perp == kinds_left & {"price", "funding", "market"}
+    of_the_spot = {message.subject.split(".")[2] for message in confirmed if message.subject.endswith("SOL")}
+    assert of_the_spot == ({"spot"} if behind == "state" else {"price", "spot"})
+
+
+def test_a_change_waits_for_the_accounts_that_it_rests_on_too(scene: _Scene, own: ProgramAccounts) -> None:
+    scene.unheard = {ORACLE}
+    changed = own.perp(0, number_of_users=9, last_funding_rate=1)
+    assert kinds(scene.tell(own.profile.perp_market_address(0), changed)) == ["market"]
+    scene.unheard = set()
+    scene.projector.reassert_due()
+    assert kinds(scene.outbox.take()) == ["funding"], "at once, not when it is due"
+
+
+def test_what_was_held_back_from_the_beginning_is_published_once_it_is_told_of(own: ProgramAccounts) -> None:
+    scene = _Scene(own)
+    fresh = Projector(
+        scene.store, cast(Bus, scene.outbox), Topology(), cluster="simulated", epoch=4, chain_slot=lambda: 100,
+        is_confirmed=lambda address: address not in scene.unheard,
+    )  # fmt: skip
+    scene.unheard = {own.profile.perp_market_address(0), own.profile.state_address}
+    fresh.publish_all()
+    assert kinds(scene.outbox.take()) == ["spot"]
+    fresh.reassert_due()
+    assert scene.outbox.take() == []
+    scene.unheard = set()
+    fresh.reassert_due()
+    assert sorted(kinds(scene.outbox.take())) == ["funding", "market", "price", "price"]
+
+
+def test_the_same_content_at_the_same_slot_of_another_history_is_another_event(
+    scene: _Scene, own: ProgramAccounts
+) -> None:
+    first = scene.tell(ORACLE, own.lazer(101 * 10**8, 10**5, slot=101), slot=102)
+    scene.store.begin_history()
+    scene.history = "1750000000"
+    scene.tell(ORACLE, own.lazer(102 * 10**8, 10**5, slot=101), slot=102)
+    again = scene.tell(ORACLE, own.lazer(101 * 10**8, 10**5, slot=101), slot=102)
+    ids = [message.headers["Nats-Msg-Id"] for message in (first[0], again[0])]
+    assert first[0].payload[-10:] == again[0].payload[-10:]
+    assert ids[0] != ids[1]
+    assert "102@1750000000" in ids[1]
 
 
 def test_a_market_that_is_renamed_goes_on_under_its_new_name(scene: _Scene, own: ProgramAccounts) -> None:
