@@ -195,16 +195,24 @@ class Bus:
             lane.sent[serial_number] = Sent(message, float("-inf"), None)
             return
         del lane.sent[serial_number]
-        self._stored(lane, message, ack, sent.at)
+        self._answered(lane, message, ack, sent.at, is_retry=False)
+
+    def _answered(self, lane: Lane, message: Message, ack: Ack, sent_at: float, *, is_retry: bool) -> None:
+        """The stream has it: since now, or since some time that the answer does not tell."""
+        if ack.duplicate:
+            self.counts["duplicate"] += 1
+            message.on_duplicate(is_retry)
+        else:
+            self._stored(lane, message, ack, sent_at)
+        self._settled.set()
+        self._advance(lane)
 
     def _stored(self, lane: Lane, message: Message, ack: Ack, sent_at: float) -> None:
         lane.acked.append((message, sent_at, time.monotonic()))
-        self.counts["duplicate" if ack.duplicate else "stored"] += 1
+        self.counts["stored"] += 1
         message.on_stored()
         if ack.sequence and self.on_reassertion is not None:
             self.on_reassertion(message, ack.sequence)
-        self._settled.set()
-        self._advance(lane)
 
     def _refused(self, message: Message, ack: Ack) -> None:
         self.counts["refused"] += 1
@@ -263,7 +271,7 @@ class Bus:
         if outcome is None:
             self._give_up(lane, "superseded" if lane.waiting is not None else "stale")
         else:
-            self._stored(lane, message, outcome, sent_at)
+            self._answered(lane, message, outcome, sent_at, is_retry=True)
 
     async def _ask(self, message: Message, reign: int) -> Ack:
         if not self._nats.is_connected:

@@ -72,7 +72,11 @@ class Journal:
         identity = f"confirmed.{epoch}.{entries[0].sequence}"
         headers = {"Content-Type": CONTENT_TYPE, SCHEMA_HEADER: _SCHEMA, MSG_ID_HEADER: identity}
         subject, payload = f"in.{self._names.confirmed}", encode_confirmations(entries)
-        self._sent = Message(subject, payload, headers, now + _PATIENCE_S, lambda: self._stored(identity))
+
+        def written(_: bool = False) -> None:
+            self._stored(identity)
+
+        self._sent = Message(subject, payload, headers, now + _PATIENCE_S, written, on_duplicate=written)
         self._bus.submit(self._sent)
 
     def _stored(self, identity: str) -> None:

@@ -16,6 +16,10 @@ LONGEST_WAIT_S: Final = 0.5
 """After so long without an acknowledgement, nothing more is sent on a subject."""
 
 
+def _nothing(_: bool) -> None:
+    """What most messages do when they turn out to be duplicates."""
+
+
 class Message(NamedTuple):
     """One event on its way to the stream.
 
@@ -24,7 +28,9 @@ class Message(NamedTuple):
         payload: Packed event.
         headers: NATS headers; they hold the message id, so that a retry stays one message.
         expires_at: Monotonic time after which the message is stale and must not be sent any more.
-        on_stored: Called once the stream has acknowledged it.
+        on_stored: Called once the stream has acknowledged it as new.
+        on_duplicate: Called in its place when the stream has had a message of this id before; told whether this very
+            message was sent before, so that it may be the one.
         made_at: Monotonic time at which it was made.
         news_age_s: How long ago the notification arrived that brought it, at that time; ``None`` where none did.
         is_reassertion: It confirms what the stream has.
@@ -40,6 +46,7 @@ class Message(NamedTuple):
     news_age_s: float | None = None
     is_reassertion: bool = False
     is_withdrawn: Callable[[], bool] = bool
+    on_duplicate: Callable[[bool], None] = _nothing
 
     def is_pointless(self, now: float) -> bool:
         """It is stale, or its subject is not its market's any more."""

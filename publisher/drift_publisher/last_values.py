@@ -32,14 +32,14 @@ class _Incomplete(RuntimeError):
 
 async def last_contents(
     nats: Client, topology: Topology, term: Term, *, program: str, cluster: str
-) -> Mapping[str, Stored]:
+) -> Mapping[str, Stored] | None:
     """The last content of every subject, by its ingress subject, as far as it is of this program and cluster.
 
     Read after the term's fence stands, so that nothing of a former leader can follow. Message ids alone would not do:
     the server knows them for two minutes, and a settled funding rate stands for an hour.
 
     Returns:
-        Nothing where the stream does not answer in time: then everything is published as after a first start.
+        ``None`` where the stream does not answer in time: then everything is published as after a first start.
     """
     try:
         async with asyncio.timeout(_PATIENCE_S):
@@ -48,7 +48,7 @@ async def last_contents(
         _log.warning(
             "what the stream holds cannot be read (%s); every value is published anew", str(error) or "no answer"
         )
-        return {}
+        return None
     return {
         f"in.{subject}": Stored(
             MarketKey(fields["market_type"], fields["market_index"]),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import MappingProxyType
 from typing import Final
 
 from drift_publisher.accounts import Market, PerpMarket, SpotMarket
@@ -24,6 +23,7 @@ from drift_publisher.projection import (
 )
 from drift_publisher.standing import Standing, Stored
 from drift_publisher.store import AccountStore, Touched
+from drift_publisher.term_ids import TermIds
 from drift_schemas import SCHEMA_VERSION, InvalidMarketName, Kind, Topology
 
 __all__ = ["Projector", "kinds_of"]
@@ -45,7 +45,7 @@ class Projector:
         topology: Names of subjects.
         cluster: As events say it.
         epoch: This publisher's epoch.
-        stored: Ingress subject → what the stream holds there already.
+        stored: Ingress subject → what the stream holds there already; ``None`` where that could not be read.
         chain_slot: The chain's newest slot as the source knows it.
         is_confirmed: Whether an account was heard of or read lately; what rests on one that was not is not published.
         history: Names the history of slots; empty in the first.
@@ -60,7 +60,7 @@ class Projector:
         *,
         cluster: str,
         epoch: int,
-        stored: Mapping[str, Stored] = MappingProxyType({}),
+        stored: Mapping[str, Stored] | None = None,
         chain_slot: Callable[[], int],
         is_confirmed: Callable[[str], bool] = lambda _: True,
         history: Callable[[], str] = str,
@@ -72,7 +72,9 @@ class Projector:
         self._topology = topology
         self.cluster = cluster
         self.epoch = epoch
-        self._stored = dict(stored)
+        self._knows_stream = stored is not None
+        self._stored = dict(stored or {})
+        self._ids = TermIds(epoch)
         self._chain_slot = chain_slot
         self._is_confirmed = is_confirmed
         self._history = history
@@ -207,7 +209,9 @@ class Projector:
             # What the stream held at the start of the term counts once, and for the market that it is of.
             stored = self._stored.pop(subject, None)
             content = stored.content if stored is not None and stored.market == key else None
-            standing = self._standings[kind, key] = Standing(kind, market, subject, content)
+            standing = self._standings[kind, key] = Standing(
+                kind, market, subject, self._ids, content, knows_stream=self._knows_stream
+            )
         return standing
 
     def _withdraw_renamed(self, key: MarketKey) -> None:

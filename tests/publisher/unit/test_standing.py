@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from drift_publisher.lanes import Message
 from drift_publisher.projection import Origin
 from drift_publisher.standing import Standing
+from drift_publisher.term_ids import TermIds
 from drift_schemas import (
     EVENT_TYPES,
     MSG_ID_HEADER,
@@ -27,9 +30,14 @@ from tests.support.bus_writer import price_event, sample
 SLOT = 300_000_000
 
 
+def standing_of(kind: Kind = "price", *, epoch: int = 1, market: str = "SOL-PERP", **more: Any) -> Standing:
+    """A subject as one term of a publisher has it."""
+    return Standing(kind, market, f"in.drift.{kind}.{market}", TermIds(epoch), **more)
+
+
 @pytest.fixture
 def standing() -> Standing:
-    return Standing("price", "SOL-PERP", "in.drift.price.SOL-PERP")
+    return standing_of()
 
 
 def next_message(standing: Standing, event: MarketDataEvent, now: float, *, reassert: bool = False) -> Message | None:
@@ -53,6 +61,20 @@ def changed(standing: Standing, price: int, **more: Any) -> Message:
     return message
 
 
+def confirmed(standing: Standing, price: int, **more: Any) -> Message:
+    """A message that must be a re-assertion."""
+    message = told(standing, price, reassert=True, **more)
+    assert message is not None
+    assert message.headers[REASSERTION_HEADER] == "1"
+    assert message.is_reassertion
+    return message
+
+
+def content_of(price: int) -> dict[str, Any]:
+    """What the stream holds after a change to this price."""
+    return {k: v for k, v in price_event(oracle_price=price).model_dump().items() if k not in Origin.__annotations__}
+
+
 def id_of(message: Message) -> str:
     return message.headers[MSG_ID_HEADER]
 
@@ -61,7 +83,7 @@ def id_of(message: Message) -> str:
 def test_the_first_content_of_any_kind_is_a_change(kind: Kind) -> None:
     market = "SOL" if kind == "spot" else "SOL-PERP"
     event = sample(kind, market)
-    message = next_message(Standing(kind, market, f"in.drift.{kind}.{market}"), event, 50.0)
+    message = next_message(standing_of(kind, market=market), event, 50.0)
     assert message is not None
     assert message.subject == f"in.drift.{kind}.{market}"
     assert message.headers[SCHEMA_HEADER] == schema_of(kind)
@@ -94,21 +116,69 @@ def test_every_other_field_is_content(standing: Standing, content: dict[str, Any
 def test_stored_content_is_confirmed_as_a_re_assertion_with_a_ttl(standing: Standing) -> None:
     change = changed(standing, 5)
     change.on_stored()
-    message = told(standing, 5, reassert=True, published_at_ns=1_700_000_003 * 10**9)
-    assert message is not None
-    assert message.headers[REASSERTION_HEADER] == "1"
+    message = confirmed(standing, 5)
     assert message.headers[TTL_HEADER] == str(bucket_ttl_s("price"))
-    assert id_of(message) == f"{id_of(change)}.r1700000003"
+    assert id_of(message) != id_of(change)
 
 
-def test_each_confirmation_has_an_id_of_its_own(standing: Standing) -> None:
+@given(clock=st.lists(st.integers(0, 2**62), min_size=2, max_size=20), epochs=st.lists(st.integers(1, 3), max_size=4))
+def test_each_confirmation_has_an_id_of_its_own_whatever_the_wall_clock_does(
+    clock: list[int], epochs: list[int]
+) -> None:
+    """It is set back, stands still, or is that of another publisher, also of one that begins with the same epoch."""
+    ids = []
+    for epoch in (1, *epochs):
+        standing = standing_of(epoch=epoch, stored=content_of(5))
+        ids += [id_of(confirmed(standing, 5, published_at_ns=now_ns)) for now_ns in clock]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("is_retry", [False, True])
+def test_a_duplicate_confirmation_confirms_nothing(standing: Standing, is_retry: bool) -> None:
+    """The stream has had that message: how long ago it does not say, so another one is due at once."""
     changed(standing, 5).on_stored()
-    ids = set()
-    for second in range(5):
-        message = told(standing, 5, reassert=True, published_at_ns=second * 10**9)
-        assert message is not None
-        ids.add(id_of(message))
-    assert len(ids) == 5
+    first = confirmed(standing, 5, now=100.0)
+    assert not standing.is_due(100.1)
+    first.on_duplicate(is_retry)
+    assert standing.is_due(100.1)
+    assert id_of(confirmed(standing, 5, now=100.1)) != id_of(first)
+    assert not standing.is_due(100.2)
+
+
+def test_a_change_that_the_stream_has_had_is_confirmed_at_once(standing: Standing) -> None:
+    """A retry whose first answer got lost, or one that the former leader stored: when is not told, so proof follows."""
+    change = changed(standing, 5, now=100.0)
+    change.on_duplicate(True)
+    assert standing.is_due(100.1)
+    confirmed(standing, 5, now=100.1)
+
+
+def test_what_the_stream_may_have_is_not_told_twice_where_nobody_could_read_it() -> None:
+    standing = standing_of(stored=None, knows_stream=False)
+    changed(standing, 5).on_duplicate(False)
+    confirmed(standing, 5)
+
+
+@pytest.mark.parametrize("held", [None, 6], ids=["purged", "another content since"])
+def test_what_stands_there_no_more_is_told_again_though_its_id_was_seen(held: int | None) -> None:
+    """A, B, A over a failover within one slot, slots that start over, a stream that was purged: the id is known, and
+    what the stream holds is something else."""
+    standing = standing_of(stored=None if held is None else content_of(held), knows_stream=True)
+    first = changed(standing, 5, now=100.0)
+    first.on_duplicate(False)
+    assert standing.is_due(100.1)
+    again = changed(standing, 5, now=100.1, reassert=True)
+    assert id_of(again) != id_of(first)
+    again.on_stored()
+    confirmed(standing, 5)
+
+
+def test_a_duplicate_of_older_content_says_nothing_about_the_newer(standing: Standing) -> None:
+    old = changed(standing, 5, now=100.0)
+    changed(standing, 6, now=100.1)
+    old.on_duplicate(False)
+    assert not standing.is_due(100.2)
+    changed(standing, 6, reassert=True)
 
 
 def test_a_change_that_is_not_stored_yet_is_sent_as_a_change_again(standing: Standing) -> None:
@@ -144,7 +214,7 @@ def test_the_late_acknowledgement_of_the_same_content_before_does_not_count_eith
 
 
 def test_the_same_state_has_the_same_id_in_every_process() -> None:
-    one, other = (Standing("price", "SOL-PERP", f"in.{prefix}.price.SOL-PERP") for prefix in ("drift", "devnet"))
+    one, other = standing_of(epoch=1), standing_of(epoch=2)
     changed(other, 4, slot=SLOT - 1)  # it has seen more
     when = {"published_at_ns": 1, "observed_at_ns": 2, "epoch": 7}
     assert id_of(changed(one, 5)) == id_of(changed(other, 5, **when))
@@ -155,7 +225,7 @@ def test_another_content_slot_market_or_origin_is_another_id() -> None:
         {}, {"bid_price": None}, {"slot": SLOT + 1}, {"market": "BTC-PERP"}, {"market_index": 1},
         {"market_type": "spot"}, {"program": "velocity"}, {"cluster": "devnet"},
     ]  # fmt: skip
-    ids = [id_of(changed(Standing("price", "SOL-PERP", "in.drift.price.SOL-PERP"), 5, **one)) for one in more]
+    ids = [id_of(changed(standing_of(), 5, **one)) for one in more]
     assert len(set(ids)) == len(ids)
 
 
@@ -168,7 +238,7 @@ def test_content_that_comes_back_within_one_slot_is_another_event(standing: Stan
 def test_content_that_comes_back_in_a_later_slot_needs_no_number(standing: Standing) -> None:
     changed(standing, 5)
     changed(standing, 6)
-    fresh = Standing("price", "SOL-PERP", "in.drift.price.SOL-PERP")
+    fresh = standing_of()
     assert id_of(changed(standing, 5, slot=SLOT + 1)) == id_of(changed(fresh, 5, slot=SLOT + 1))
 
 
