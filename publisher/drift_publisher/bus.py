@@ -60,21 +60,30 @@ class Bus:
         self._settled = asyncio.Event()
         self._reported: set[str] = set()
         self._fences = Fences()
+        self._on_fenced: Callable[[], None] = _nothing
         self._is_held = False
         self._is_leading: Callable[[], bool] = lambda: True
         self._reign = 0
 
-    def lead(self, fences: Sequence[dict[str, str]], is_leading: Callable[[], bool]) -> None:
+    def lead(
+        self,
+        fences: Sequence[dict[str, str]],
+        is_leading: Callable[[], bool],
+        on_fenced: Callable[[], None] | None = None,
+    ) -> None:
         """From now on every message carries one of ``fences``, and no two on their way the same one of them.
 
-        Nothing is sent once ``is_leading`` says no.
+        Nothing is sent while ``is_leading`` says no. ``on_fenced`` is told when the stream refuses a message because
+        its fence has moved on, or is gone.
         """
         self._fences.renew(fences)
         self._is_leading = is_leading
+        self._on_fenced = on_fenced or _nothing
 
     def abandon(self) -> None:
         """Drops everything that is not acknowledged: it is not ours to send any more."""
         self._reign += 1
+        self._on_fenced = _nothing
         self._outbox.clear()
         for lane in self._by_number:
             for sent in lane.sent.values():
@@ -216,7 +225,10 @@ class Bus:
 
     def _refused(self, message: Message, ack: Ack) -> None:
         self.counts["refused"] += 1
-        self._report(f"{message.subject}: not stored: {ack.error}")
+        if ack.is_fenced:
+            self._on_fenced()
+        else:
+            self._report(f"{message.subject}: not stored: {ack.error}")
 
     def _give_up(self, lane: Lane, why: str) -> None:
         self.counts[why] += 1
@@ -291,7 +303,8 @@ class Bus:
         status = (reply.headers or {}).get("Status")
         ack = parse_ack(reply.data, status, with_sequence=REASSERTION_HEADER in message.headers)
         if ack.error:
-            self._refused(message, ack)
+            if reign == self._reign:
+                self._refused(message, ack)
             raise _NotStored(ack.error)
         return ack
 
@@ -299,3 +312,7 @@ class Bus:
         if what not in self._reported and len(self._reported) < _MOST_REPORTS:
             self._reported.add(what)
             _log.warning("%s", what)
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""

@@ -6,6 +6,7 @@ import json
 from typing import Final, NamedTuple
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -59,10 +60,7 @@ async def claim_epoch(nats: Client, topology: Topology, *, above: int = 0) -> Te
     Raises:
         NatsUnavailable: the stream does not answer, or others move the epoch again and again.
     """
-    try:
-        found = await ask(nats, topology.api.direct_get(topology.stream, topology.subjects.epoch), timeout_s=_TIMEOUT_S)
-    except (NatsError, TimeoutError) as error:
-        raise _no_answer(topology, error) from None
+    found = await _last(nats, topology)
     sequence = int((found.headers or {}).get(SEQUENCE_HEADER, 0))
     return await _write(nats, topology, max(above, int(found.data or 0)) + 1, sequence)
 
@@ -71,9 +69,22 @@ async def rewrite_epoch(nats: Client, topology: Topology, term: Term) -> Term:
     """Writes the same epoch once more, so that the stream's size limit never reaches it.
 
     Raises:
-        NatsUnavailable: the stream does not answer, or the epoch has moved on.
+        NatsUnavailable: the stream does not answer, the epoch has moved on, or it is gone; the text says which.
     """
-    return await _write(nats, topology, term.epoch, term.sequence)
+    try:
+        return await _write(nats, topology, term.epoch, term.sequence)
+    except _Overtaken:
+        if (await _last(nats, topology)).data:
+            raise
+        raise NatsUnavailable(f"the epoch is gone: the stream {topology.stream} was made anew or emptied") from None
+
+
+async def _last(nats: Client, topology: Topology) -> Msg:
+    """The epoch as the stream has it; without data where it has none."""
+    try:
+        return await ask(nats, topology.api.direct_get(topology.stream, topology.subjects.epoch), timeout_s=_TIMEOUT_S)
+    except (NatsError, TimeoutError) as error:
+        raise _no_answer(topology, error) from None
 
 
 async def _write(nats: Client, topology: Topology, epoch: int, expected: int) -> Term:

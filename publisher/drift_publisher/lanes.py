@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from drift_publisher.asking import WRONG_SEQUENCE
+
 __all__ = ["LONGEST_WAIT_S", "WINDOW", "Ack", "Lane", "Message", "Sent", "parse_ack"]
 
 WINDOW: Final = 32
@@ -67,11 +69,19 @@ class Sent(NamedTuple):
 
 
 class Ack(NamedTuple):
-    """The stream's answer: ``error`` is empty where the message is stored; ``sequence`` is 0 unless it was wanted."""
+    """The stream's answer.
+
+    Attributes:
+        error: Why the message is not stored; empty where it is.
+        duplicate: It was stored before.
+        sequence: Where; 0 unless it was wanted.
+        is_fenced: The fence that the message carried has moved on.
+    """
 
     error: str
     duplicate: bool = False
     sequence: int = 0
+    is_fenced: bool = False
 
 
 _STORED: Final = Ack("")
@@ -144,5 +154,6 @@ def parse_ack(data: bytes, status: str | None, *, with_sequence: bool = False) -
     except ValueError:
         return Ack("an acknowledgement that is no JSON")
     if error := answer.get("error"):
-        return Ack(f"{error.get('err_code')} {error.get('description')}")
+        code = error.get("err_code")
+        return Ack(f"{code} {error.get('description')}", is_fenced=code == WRONG_SEQUENCE)
     return Ack("", bool(answer.get("duplicate", False)), int(answer.get("seq", 0)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -75,6 +76,7 @@ class Leadership:
         self._bus = bus
         self._yield_after_s = yield_after_s
         self._lease = Lease(nats, topology, publisher_id, publishes=publishes, ttl_s=lease_ttl_s)
+        self._fenced = asyncio.Event()
         self._standbys: dict[str, tuple[float, StatusEvent]] = {}
 
     @property
@@ -110,12 +112,13 @@ class Leadership:
     async def _lead(self, reign: Reign) -> None:
         term = await claim_epoch(self._nats, self._topology, above=self.epoch)
         self.term, self.epoch, self.since_ns = term, term.epoch, time.time_ns()
-        self._bus.lead(term.fences, lambda: self._lease.is_held)
+        self._fenced.clear()
+        self._arm(term)
         _log.info("leading, epoch %d", term.epoch)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._lease.keep(), name="lease")
             tasks.create_task(self._yield_to_better(), name="lead-yield")
-            tasks.create_task(self._keep_epoch_young(term), name="epoch")
+            tasks.create_task(self._keep_epoch(term), name="epoch")
             tasks.create_task(_run(reign, term), name="reign")
 
     async def _yield_to_better(self) -> None:
@@ -132,13 +135,24 @@ class Leadership:
                 return publisher_id
         return None
 
-    async def _keep_epoch_young(self, term: Term) -> None:
-        """The stream drops its oldest messages when it is full; the fence must never be among them."""
+    def _arm(self, term: Term) -> None:
+        self._bus.lead(term.fences, lambda: self._lease.is_held, self._fenced.set)
+
+    async def _keep_epoch(self, term: Term) -> None:
+        """Writes the epoch once more now and then, and when the stream refuses a message because of it.
+
+        The stream drops its oldest messages when it is full; the fence must never be among them. And a publisher that
+        was frozen in the middle of its own claim moves the epoch though we hold the lease: then this write is refused
+        too, and a new term begins.
+        """
         while True:
-            await asyncio.sleep(_EPOCH_EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_EPOCH_EVERY_S):
+                    await self._fenced.wait()
             with self._bus.held():
+                self._fenced.clear()
                 self.term = term = await rewrite_epoch(self._nats, self._topology, term)
-                self._bus.lead(term.fences, lambda: self._lease.is_held)
+                self._arm(term)
 
     async def _on_standby(self, message: Msg) -> None:
         try:

@@ -40,8 +40,9 @@ class Lease:
     """One publisher's hold on the lead.
 
     The server drops the lease ``ttl_s`` after its last renewal; the holder stops a little earlier, by its own
-    steady clock, whatever it can or cannot hear. That two believe to lead for a moment is therefore rare, and harmless:
-    the epoch fences the stream.
+    steady clock, whatever it can or cannot hear. A holder that was only slow tries once more by compare-and-set: where
+    nobody else took the lease meanwhile, it goes on. That two publishers both think they lead for a moment is therefore
+    rare, and harmless: the epoch fences the stream.
 
     Args:
         nats: A connection that may write to the stream.
@@ -117,10 +118,10 @@ class Lease:
         self.since_ns = None
         with contextlib.suppress(_NotOurs, LeaseLost, NatsError, TimeoutError):
             try:
-                await self._put(self._sequence, resigned=True)
+                self._free_after = await self._put(self._sequence, resigned=True)
             except _NotOurs:  # a renewal was on its way when we were told to stop
                 await self._adopt()
-                await self._put(self._sequence, resigned=True)
+                self._free_after = await self._put(self._sequence, resigned=True)
 
     def _refuse_other_data(self) -> None:
         if self._holder_publishes != self._publishes:
@@ -151,7 +152,8 @@ class Lease:
         while True:
             began = time.monotonic()
             if began >= self._valid_until:
-                raise LeaseLost("NATS did not confirm the lease in time")
+                await self._regain()
+                return
             try:
                 self._sequence = await self._put(self._sequence)
             except _NotOurs:
@@ -163,15 +165,41 @@ class Lease:
                 self._valid_until = began + self._ttl_s - _SAFETY_S
                 return
 
-    async def _adopt(self) -> None:
-        """Looks whether the newer lease is one of ours whose answer got lost."""
+    async def _regain(self) -> None:
+        """Tries once to hold on to a lease that ran out by our clock, as it does where the machine is too busy.
+
+        The compare-and-set fails where another publisher took it. One that had it and lost it again has moved the
+        epoch, so the stream refuses what we send, and the term ends by that.
+        """
+        began = time.monotonic()
+        late_s = began - self._valid_until
+        try:
+            try:
+                self._sequence = await self._put(self._sequence, answer_s=self._ttl_s)
+            except _NotOurs:
+                if await self._adopt():
+                    self._sequence = await self._put(self._sequence, answer_s=self._ttl_s)
+        except _NotOurs:
+            raise LeaseLost("another publisher leads") from None
+        except (NatsError, TimeoutError) as error:
+            raise LeaseLost(f"the stream did not confirm the lease in time ({_why(error)})") from None
+        self._valid_until = began + self._ttl_s - _SAFETY_S
+        _log.warning("the lease had run out %.2f s before, and nobody else took it: leading on", late_s)
+
+    async def _adopt(self) -> bool:
+        """Looks whose lease stands there: one of ours whose answer got lost, or none any more; says if it could.
+
+        Raises:
+            LeaseLost: it is another publisher's.
+        """
         try:
             found = await ask(self._nats, self._held_at, timeout_s=_ANSWER_S)
         except (NatsError, TimeoutError):
-            return
-        if not found.data or json.loads(found.data).get("publisher_id") != self._publisher_id:
+            return False
+        if found.data and json.loads(found.data).get("publisher_id") != self._publisher_id:
             raise LeaseLost("another publisher leads")
-        self._sequence = int((found.headers or {}).get(SEQUENCE_HEADER, 0))
+        self._sequence = int((found.headers or {}).get(SEQUENCE_HEADER, 0)) if found.data else 0
+        return True
 
     async def _on_lease(self, message: Msg) -> None:
         said = json.loads(message.data)
@@ -180,7 +208,7 @@ class Lease:
         self._holder_publishes = self._publishes if said.get("resigned") else said.get("publishes", self._publishes)
         self._heard_at = time.monotonic()
 
-    async def _put(self, expected: int, *, resigned: bool = False) -> int:
+    async def _put(self, expected: int, *, resigned: bool = False, answer_s: float = _ANSWER_S) -> int:
         body = {
             "publisher_id": self._publisher_id,
             "publishes": self._publishes,
@@ -188,10 +216,14 @@ class Lease:
         }
         headers = {TTL_HEADER: f"{self._ttl_s}s", **behind(self._subject, expected)}
         payload = json.dumps({**body, "resigned": True} if resigned else body).encode()
-        reply = await ask(self._nats, f"in.{self._subject}", payload, timeout_s=_ANSWER_S, headers=headers)
+        reply = await ask(self._nats, f"in.{self._subject}", payload, timeout_s=answer_s, headers=headers)
         answer = json.loads(reply.data)
         if (failure := answer.get("error")) is None:
             return int(answer["seq"])
         if failure.get("err_code") == WRONG_SEQUENCE:
             raise _NotOurs
         raise NatsError(f"the stream refuses the lease: {failure.get('description')}")
+
+
+def _why(error: Exception) -> str:
+    return "no answer" if isinstance(error, TimeoutError) else str(error) or type(error).__name__

@@ -170,6 +170,51 @@ async def test_a_renewal_whose_answer_got_lost_is_found_again(server: LocalNatsS
             assert first.is_held
 
 
+@pytest.mark.parametrize("gone", [False, True], ids=["still there", "expired"])
+async def test_a_holder_that_was_too_slow_goes_on_where_nobody_took_the_lease(
+    server: LocalNatsServer, gone: bool
+) -> None:
+    """Its own clock ended it; whether the server dropped it as well or not, one compare-and-set brings it back."""
+    async with leases(server, "first") as [first]:
+        await first.acquire()
+        since_ns = first.since_ns
+        if gone:
+            await wait_until(lambda: lease_is_gone(server), 10, "the server drops it")
+        first._valid_until = time.monotonic() - 1
+        assert not first.is_held
+        async with kept(first) as keeping:
+            await wait_until(lambda: keeping.done() or first.is_held, 10, "it is held again")
+            assert not keeping.done()
+            assert first.since_ns == since_ns, "the same holder, the same time"
+
+
+async def test_a_holder_that_was_too_slow_does_not_take_it_from_another(server: LocalNatsServer) -> None:
+    async with leases(server, "first", "second") as (first, second):
+        await first.acquire()
+        await second.acquire()
+        first._valid_until = time.monotonic() - 1
+        async with kept(second):
+            with pytest.raises(LeaseLost, match="another publisher leads"):
+                await first.keep()
+            assert second.is_held
+
+
+async def test_who_resigned_may_lead_again_at_once(server: LocalNatsServer) -> None:
+    """As after a term that the stream's fence ended: no other publisher is there to take it."""
+    async with leases(server, "first") as [first]:
+        await first.acquire()
+        await first.resign()
+        assert not first.is_held
+        assert await first._take()
+        assert first.is_held
+
+
+async def lease_is_gone(server: LocalNatsServer) -> bool:
+    async with connected(server) as client:
+        found = await client.request(f"$JS.API.DIRECT.GET.{TOPOLOGY.stream}.{TOPOLOGY.subjects.lease}")
+        return not found.data
+
+
 async def test_a_waiting_publisher_can_be_stopped(server: LocalNatsServer) -> None:
     async with leases(server, "first", "second", ttls_s=(2, LONG_S)) as (first, second):
         await first.acquire()

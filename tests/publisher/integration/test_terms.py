@@ -1,0 +1,61 @@
+"""When a term ends and when it does not: a leader that was only slow goes on, one whose fence moved begins anew."""
+
+from __future__ import annotations
+
+import time
+
+import nats
+import pytest
+
+from drift_bus.nats_server import LocalNatsServer
+from drift_publisher.epoch import claim_epoch
+from drift_publisher.publisher import Publisher
+from drift_schemas import Topology
+from drift_simulator import Simulator
+from tests.support.programs import drift_only
+from tests.support.publishing import BusReader, bus_reader, running_publisher
+from tests.support.wait import wait_until
+
+PRICE = "price.SOL-PERP"
+
+pytestmark = drift_only("who leads does not depend on the program")
+
+
+def epoch_of(publisher: Publisher) -> int:
+    assert publisher.leadership is not None
+    return publisher.leadership.epoch
+
+
+def newest(bus: BusReader) -> int:
+    return max((event.epoch for event in bus.changes[PRICE]), default=0)
+
+
+async def test_a_leader_on_a_busy_machine_stays_the_leader(
+    sim: Simulator, nats_server: LocalNatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it runs for longer than its lease, and nobody else is there: the epoch is the same afterwards."""
+    async with running_publisher(sim, nats_server) as publisher, bus_reader(nats_server) as bus:
+        await wait_until(lambda: bus.changes[PRICE], 30, "prices")
+        assert publisher.leadership is not None
+        monkeypatch.setattr(publisher.leadership._lease, "_ttl_s", 30)  # the test's machine may be slow to answer
+        publisher.leadership._lease._valid_until = time.monotonic() + 0.5
+        time.sleep(2.5)
+        told = len(bus.changes[PRICE])
+        await wait_until(lambda: len(bus.changes[PRICE]) > told + 5, 30, "prices go on")
+        assert epoch_of(publisher) == newest(bus) == 1
+
+
+async def test_a_leader_whose_epoch_another_moved_begins_a_new_term(
+    sim: Simulator, nats_server: LocalNatsServer
+) -> None:
+    """As a publisher does that was frozen in the middle of its own claim: it holds no lease, and the stream refuses
+    what the holder of the lease says."""
+    async with running_publisher(sim, nats_server) as publisher, bus_reader(nats_server) as bus:
+        await wait_until(lambda: bus.changes[PRICE], 30, "prices")
+        client = await nats.connect(nats_server.url)
+        try:
+            frozen = await claim_epoch(client, Topology())
+        finally:
+            await client.close()
+        await wait_until(lambda: newest(bus) > frozen.epoch, 30, "prices of a later epoch")
+        assert epoch_of(publisher) == newest(bus) == frozen.epoch + 1
