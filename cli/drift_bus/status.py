@@ -55,11 +55,13 @@ class Standing:
         lease: The lead; ``None`` where nobody has it.
         epoch: As the stream holds it; ``None`` before the first.
         beats: The newest heartbeat of each publisher.
+        no_stream: What it means that the stream does not answer; empty where it does.
     """
 
     lease: Lead | None
     epoch: int | None
     beats: tuple[StatusEvent, ...]
+    no_stream: str = ""
 
     @property
     def leader(self) -> StatusEvent | None:
@@ -74,10 +76,13 @@ class Standing:
     def complaints(self) -> Iterator[str]:
         """What is wrong, a line each."""
         leader = self.leader
-        if self.lease is None:
+        if self.no_stream:
+            yield f"{_NOBODY}: {self.no_stream}"
+        elif self.lease is None:
             yield f"{_NOBODY}: " + ("no publisher is there" if not self.beats else "the lease is free")
         elif leader is None:
             yield f"{self.lease.publisher_id} holds the lease, but no heartbeat of it was heard"
+        yield from sorted({one.bus_trouble for one in self.beats if one.bus_trouble})
         claims = [one.publisher_id for one in self.beats if one.role == "leader"]
         if len(claims) > 1:
             yield f"{len(claims)} publishers say that they lead: {', '.join(sorted(claims))}"
@@ -147,20 +152,31 @@ async def _look(client: Client, topology: Topology, stop: asyncio.Event) -> Stan
     finally:
         for subscription in listening:
             await subscription.unsubscribe()
-    lease, epoch = await _last(client, topology, subjects.lease), await _last(client, topology, subjects.epoch)
+    found = tuple(beats[name] for name in sorted(beats))
+    try:
+        lease, epoch = await _last(client, topology, subjects.lease), await _last(client, topology, subjects.epoch)
+    except NoRespondersError:
+        silent = f"the stream {topology.stream} does not answer"
+        if not found:
+            raise CommandError(f"{silent}: has a publisher run here? {topology.api.elsewhere}") from None
+        return Standing(None, None, found, f"{silent}: a deleted one is made anew in seconds; {topology.api.elsewhere}")
     said: dict[str, Any] = json.loads(lease) if lease else {"resigned": True}
     held = None if said.get("resigned") else Lead(said["publisher_id"], said["since_ns"])
-    return Standing(held, int(epoch) if epoch else None, tuple(beats[name] for name in sorted(beats)))
+    return Standing(held, int(epoch) if epoch else None, found)
 
 
 async def _last(client: Client, topology: Topology, subject: str) -> bytes:
-    """The last message of a stored subject; empty where there is none."""
+    """The last message of a stored subject; empty where there is none.
+
+    Raises:
+        NoRespondersError: there is no such stream.
+        CommandError: no answer.
+    """
     try:
         async with asyncio.timeout(_ANSWER_S):
             found = await client.request(topology.api.direct_get(topology.stream, subject), timeout=None)  # type: ignore[arg-type]
     except NoRespondersError:
-        what = f"the stream {topology.stream} does not answer: has a publisher run here?"
-        raise CommandError(f"{what} {topology.api.elsewhere}") from None
+        raise
     except (NatsError, TimeoutError):
         raise CommandError(
             f"the stream {topology.stream} does not answer: has a publisher run here, and may we read {subject}?"

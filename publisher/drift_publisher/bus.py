@@ -227,6 +227,8 @@ class Bus:
         self.counts["refused"] += 1
         if ack.is_fenced:
             self._on_fenced()
+        elif not ack.is_heard:
+            self._report("messages are not stored: no stream listens")
         else:
             self._report(f"{message.subject}: not stored: {ack.error}")
 
@@ -276,7 +278,8 @@ class Bus:
                     self.counts["retried"] += 1
                     outcome = await self._ask(message, reign)
         except _NotStored as last:
-            self._report(f"{message.subject}: given up: {last}")
+            if reign == self._reign:
+                self._report(f"{message.subject}: given up: {last}")
         if reign != self._reign:
             return
         lane.is_retrying = False

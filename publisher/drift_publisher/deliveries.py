@@ -92,6 +92,10 @@ class Deliveries:
         for key, seconds in durations.items():
             self.histograms.setdefault(key, Histogram()).add(seconds)
 
+    def stored_at(self, kind: str) -> dict[str, float]:
+        """Monotonic time of the last acknowledgement of each market of a kind, by its subject's token."""
+        return {entry.market: entry.stored_at for entry in self.entries.values() if entry.kind == kind}
+
     def published(self) -> Counter[tuple[str, str, str]]:
         """Acknowledged messages by kind, market and ``change`` or ``reassertion``."""
         found: Counter[tuple[str, str, str]] = Counter()

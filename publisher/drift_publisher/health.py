@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from drift_publisher.chain import Chain
 from drift_publisher.heard import CONFIRMED_S
 from drift_publisher.market_names import ENDED, MarketKey, explain_clash
 from drift_publisher.projector import kinds_of
+from drift_publisher.topology_watch import TopologyWatch, Trouble
 from drift_schemas import InvalidMarketName, bucket_ttl_s, market_token
 
 __all__ = ["Fault", "Health", "Readiness"]
@@ -25,8 +26,8 @@ class Fault:
     """One thing that is wrong.
 
     Attributes:
-        reason: ``starting``, ``not leading``, ``NATS down``, ``source down``, ``name clash``; of a market
-            ``oracle stale``, ``account stale``, ``not stored``.
+        reason: ``starting``, ``not leading``, ``NATS down``, ``source down``, ``name clash``, ``stream missing``,
+            ``buckets empty``; of a market ``oracle stale``, ``account stale``, ``not stored``.
         detail: More of it, for people.
     """
 
@@ -71,6 +72,8 @@ class Health:
         nats, chain, bus: The parts; ``None`` until they are made.
         epoch: Tells the epoch.
         is_leading: Tells whether this publisher leads.
+        why_not_leading: Tells who does, or why nobody does.
+        watch: Knows what is wrong with stream and buckets.
         initialized_in_s: From the start until every market was read; ``None`` before.
         began_at: Monotonic time of the start.
     """
@@ -81,6 +84,8 @@ class Health:
         self.bus: Bus | None = None
         self.epoch: Callable[[], int] = int
         self.is_leading: Callable[[], bool] = lambda: True
+        self.why_not_leading: Callable[[], str] = lambda: "another publisher leads, this one stands by"
+        self.watch: TopologyWatch | None = None
         self.initialized_in_s: float | None = None
         self.began_at = time.monotonic()
         self._most_stale_markets = most_stale_markets
@@ -119,10 +124,13 @@ class Health:
             status = self.chain.status
             yield Fault("source down", status.reason or f"no new slot for {status.silent_for_s():.0f} s")
         if not self.is_leading():
-            yield Fault("not leading", "another publisher leads, this one stands by")
+            yield Fault("not leading", self.why_not_leading())
         if self.chain is not None:
             for name, clash in self.chain.store.names.clashes.items():
                 yield Fault("name clash", explain_clash(name, clash))
+        if self.watch is not None:
+            for reason, details in _grouped(self.watch.troubles).items():
+                yield Fault(reason, "; ".join(details))
 
     def _faults_of_markets(self) -> dict[str, tuple[Fault, ...]]:
         if self.chain is None or self.initialized_in_s is None or not self.chain.status.histories:
@@ -177,3 +185,10 @@ class Health:
         if self.bus is None:
             return {}
         return {(entry.kind, entry.market): entry.stored_at for entry in self.bus.deliveries.entries.values()}
+
+
+def _grouped(troubles: Iterable[Trouble]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for reason, detail in troubles:
+        found.setdefault(reason, []).append(detail)
+    return found

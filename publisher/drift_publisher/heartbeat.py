@@ -15,6 +15,7 @@ from nats.errors import Error as NatsError
 from drift_publisher.bus import Bus
 from drift_publisher.chain import Chain
 from drift_publisher.leadership import Leadership
+from drift_publisher.topology_watch import TopologyWatch
 from drift_schemas import CONTENT_TYPE, SCHEMA_HEADER, StatusEvent, Topology, encode, schema_of
 
 __all__ = ["Heartbeat"]
@@ -35,6 +36,7 @@ class Heartbeat:
         cluster: str,
         chain: Chain,
         bus: Bus,
+        watch: TopologyWatch,
     ) -> None:
         self._nats = nats
         self._subjects = topology.subjects
@@ -43,6 +45,7 @@ class Heartbeat:
         self._cluster = cluster
         self._chain = chain
         self._bus = bus
+        self._watch = watch
         self._started_at_ns = time.time_ns()
 
     async def run(self) -> None:
@@ -79,6 +82,7 @@ class Heartbeat:
             slot_at_ns=source.slot_at_ns,
             source_state=source.state,
             reason=source.reason,
+            bus_trouble=self._watch.summary,
             rpc_sockets=source.sockets,
             rpc_subscriptions=source.subscriptions,
             rpc_requests_total=requests.total(),

@@ -76,12 +76,14 @@ class Ack(NamedTuple):
         duplicate: It was stored before.
         sequence: Where; 0 unless it was wanted.
         is_fenced: The fence that the message carried has moved on.
+        is_heard: A stream answered, and not NATS in its place.
     """
 
     error: str
     duplicate: bool = False
     sequence: int = 0
     is_fenced: bool = False
+    is_heard: bool = True
 
 
 _STORED: Final = Ack("")
@@ -146,7 +148,7 @@ class Lane:
 def parse_ack(data: bytes, status: str | None, *, with_sequence: bool = False) -> Ack:
     """Reads a publish acknowledgement, or the status line that NATS sends in its place."""
     if status:
-        return Ack(f"status {status}: no stream listens")
+        return Ack(f"status {status}: no stream listens", is_heard=False)
     if not with_sequence and data.startswith(b'{"stream":') and b'"duplicate"' not in data:
         return _STORED
     try:

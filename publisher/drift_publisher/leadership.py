@@ -84,6 +84,11 @@ class Leadership:
         """We may publish, as far as our own clock knows."""
         return self.term is not None and self._lease.is_held
 
+    @property
+    def why_not_leading(self) -> str:
+        """Who leads in our place, or why nobody does."""
+        return self._lease.why_not_held
+
     async def run(self, reign: Reign) -> None:
         """Stands by, leads, and stands by again, until cancelled; gives the lead up at the end.
 

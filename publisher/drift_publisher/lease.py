@@ -13,6 +13,7 @@ from typing import Final
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
 
 from drift_publisher.asking import WRONG_SEQUENCE, ask, behind
 from drift_publisher.errors import PrefixTaken
@@ -58,6 +59,7 @@ class Lease:
     def __init__(self, nats: Client, topology: Topology, publisher_id: str, *, publishes: str, ttl_s: int = 2) -> None:
         self.since_ns: int | None = None
         self._nats = nats
+        self._stream = topology.stream
         self._held_at = topology.api.direct_get(topology.stream, topology.subjects.lease)
         self._subject = topology.subjects.lease
         self._publisher_id = publisher_id
@@ -69,11 +71,20 @@ class Lease:
         self._valid_until = 0.0
         self._free_after = 0
         self._heard_at = float("-inf")
+        self._holder = ""
+        self._refusal = "the lease is not ours yet"
 
     @property
     def is_held(self) -> bool:
         """It is ours, by our own clock."""
         return self.since_ns is not None and time.monotonic() < self._valid_until
+
+    @property
+    def why_not_held(self) -> str:
+        """Who holds it in our place, or why nobody does."""
+        if self._holder and time.monotonic() - self._heard_at < self._ttl_s:
+            return f"publisher {self._holder} leads, this one stands by"
+        return f"nobody leads: {self._refusal}"
 
     async def acquire(self, is_fit: Callable[[], bool] = lambda: True) -> None:
         """Waits until the lease is ours. Cancel it to give up waiting.
@@ -140,9 +151,13 @@ class Lease:
         try:
             self._sequence = await self._put(self._free_after)
         except _NotOurs:
-            self._free_after = 0
+            self._free_after, self._refusal = 0, "the last lease has not run out yet"
             return False
-        except (NatsError, TimeoutError):
+        except NoRespondersError:
+            self._refusal = f"the stream {self._stream} is not there"
+            return False
+        except (NatsError, TimeoutError) as error:
+            self._refusal = f"the stream {self._stream} does not take the lease ({_why(error)})"
             return False
         self.since_ns, self._valid_until = time.time_ns(), began + self._ttl_s - _SAFETY_S
         self._free_after = 0
@@ -203,7 +218,9 @@ class Lease:
 
     async def _on_lease(self, message: Msg) -> None:
         said = json.loads(message.data)
-        is_free = said.get("resigned", False) and said.get("publisher_id") != self._publisher_id
+        is_ours = said.get("publisher_id") == self._publisher_id
+        is_free = said.get("resigned", False) and not is_ours
+        self._holder = "" if is_ours or said.get("resigned") else str(said.get("publisher_id", ""))
         self._free_after = int((message.headers or {}).get(SEQUENCE_HEADER, 0)) if is_free else 0
         self._holder_publishes = self._publishes if said.get("resigned") else said.get("publishes", self._publishes)
         self._heard_at = time.monotonic()

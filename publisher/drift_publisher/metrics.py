@@ -12,13 +12,14 @@ from drift_publisher.bus import Bus
 from drift_publisher.chain import Chain
 from drift_publisher.deliveries import BOUNDS_S, STAGES, Histogram
 from drift_publisher.health import Fault, Health, Readiness
+from drift_publisher.topology_watch import BUCKET_TROUBLE, STREAM_TROUBLE
 from drift_schemas import KINDS
 
 __all__ = ["PublisherCollector"]
 
 _STATES: Final = ("connecting", "live", "polling", "stalled", "stopped")
 _BUS_OUTCOMES: Final = ("stored", "duplicate", "retried", "superseded", "stale", "refused")
-_REASONS: Final = ("starting", "not leading", "NATS down", "source down", "name clash")
+_REASONS: Final = ("starting", "not leading", "NATS down", "source down", "name clash", STREAM_TROUBLE, BUCKET_TROUBLE)
 _MARKET_REASONS: Final = ("oracle stale", "account stale", "not stored")
 _STAGES: Final = {
     "notification_to_publish": "From a notification's arrival to the sending of the event that it brought.",

@@ -113,6 +113,13 @@ class Projector:
             if standing.is_due(now):
                 self._publish(key, (kind,), reassert=True)
 
+    def confirm(self, kind: Kind, tokens: Iterable[str]) -> None:
+        """Makes these values due now, by their subjects' tokens: a bucket lost them."""
+        wanted = {f"in.{self._topology.prefix}.{kind}.{token}" for token in tokens}
+        for (one, _), standing in self._standings.items():
+            if one == kind and standing.subject in wanted:
+                standing.make_due()
+
     def write_journal(self) -> None:
         """Writes down which re-assertions were acknowledged since the last time."""
         self._journal.write()

@@ -6,16 +6,13 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
-
-from nats.aio.client import Client
 
 from drift_publisher.bus import Bus
 from drift_publisher.chain import Chain
 from drift_publisher.chain_setup import open_chain
 from drift_publisher.epoch import Term
-from drift_publisher.errors import PublisherError
 from drift_publisher.health import Health
 from drift_publisher.heartbeat import Heartbeat
 from drift_publisher.last_values import last_contents
@@ -25,14 +22,15 @@ from drift_publisher.projector import Projector
 from drift_publisher.settings import PublisherSettings
 from drift_publisher.store import Touched
 from drift_publisher.stream_setup import ensure_topology
+from drift_publisher.topology_watch import TopologyWatch
 from drift_publisher.vitals import serving_vitals
+from drift_schemas import Kind
 
 __all__ = ["Publisher"]
 
 _log = logging.getLogger(__name__)
 _REASSERT_LOOK_S: Final = 0.2
 _LAST_ACKS_S: Final = 5.0
-_TOPOLOGY_PAUSE_S: Final = 1.0
 _COLD: Final = "a cold standby opens no socket before it leads"
 
 
@@ -102,6 +100,7 @@ class Publisher:
                 lease_ttl_s=settings.lease_ttl_s,
             )
             self.health.is_leading, self.health.epoch = lambda: leadership.is_leading, lambda: leadership.epoch
+            self.health.why_not_leading = lambda: leadership.why_not_leading
             await chain.client.account_subscriber.subscribe()
             self.health.note_initialized()
             markets = len(chain.store.market_names())
@@ -109,7 +108,14 @@ class Publisher:
             if on_ready is not None:
                 on_ready()
             is_cold = settings.standby == "cold"
-            heartbeat = Heartbeat(nats, self._topology, self.publisher_id, leadership, cluster, chain, bus)
+            self.health.watch = watch = TopologyWatch(
+                nats,
+                self._topology,
+                reconnected=self._reconnected,
+                confirmed_at=self._confirmed_at,
+                refill=self._refill,
+            )
+            heartbeat = Heartbeat(nats, self._topology, self.publisher_id, leadership, cluster, chain, bus, watch)
 
             async def reign(term: Term) -> None:
                 stored = await last_contents(nats, self._topology, term, program=chain.profile.name, cluster=cluster)
@@ -136,7 +142,7 @@ class Publisher:
                 sending = [
                     outgoing.create_task(bus.run(), name="bus"),
                     outgoing.create_task(heartbeat.run(), name="heartbeat"),
-                    outgoing.create_task(self._keep_topology(nats), name="topology"),
+                    outgoing.create_task(watch.run(), name="topology"),
                     outgoing.create_task(leadership.run(reign), name="leadership"),
                 ]
                 if is_cold:
@@ -169,20 +175,15 @@ class Publisher:
         if not await bus.drained(_LAST_ACKS_S):
             _log.warning("stopped while %d subjects had events not acknowledged", bus.outstanding)
 
-    async def _keep_topology(self, nats: Client) -> None:
-        """After every reconnect, makes sure that stream and buckets are there; a server may come back empty.
+    def _confirmed_at(self, kind: Kind) -> Mapping[str, float]:
+        """When the stream acknowledged what this publisher says now; nothing while it does not lead."""
+        if self.bus is None or self._projector is None or self.leadership is None or not self.leadership.is_leading:
+            return {}
+        return self.bus.deliveries.stored_at(kind)
 
-        The lease is gone with the stream, so a new term begins and publishes everything anew.
-        """
-        while True:
-            await self._reconnected.wait()
-            self._reconnected.clear()
-            try:
-                await ensure_topology(nats, self._topology)
-            except PublisherError as error:
-                _log.warning("stream and buckets could not be checked, trying again: %s", error)
-                await asyncio.sleep(_TOPOLOGY_PAUSE_S)
-                self._reconnected.set()
+    def _refill(self, kind: Kind, tokens: frozenset[str]) -> None:
+        if self._projector is not None:
+            self._projector.confirm(kind, tokens)
 
     def _on_update(self, touched: Touched) -> None:
         if self._projector is not None:

@@ -138,7 +138,7 @@ class Standing:
             self._confirmed_at = _NEVER
             if is_retry or was_sent or not self._knows_stream:
                 self._is_stored = True
-            elif self._identity_of == (origin["slot"], history):  # another content came after it, or it was purged: say it again
+            elif self._identity_of == (origin["slot"], history):  # something else stands there since
                 self._seen[digest] += 1
 
         news_age_s = max(0, origin["published_at_ns"] - origin["observed_at_ns"]) / 1e9 if is_news else None

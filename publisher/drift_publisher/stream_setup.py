@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 from nats.aio.client import Client
@@ -15,10 +16,10 @@ from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeout
 
 from drift_publisher.errors import NatsUnavailable, TopologyConflict
-from drift_schemas import JetStreamApi, Topology
+from drift_schemas import KINDS, JetStreamApi, Topology
 from drift_schemas.topology import differing_fields
 
-__all__ = ["ensure_topology"]
+__all__ = ["ensure_topology", "stream_info"]
 
 _log = logging.getLogger(__name__)
 _NOT_FOUND: Final = 10059
@@ -30,10 +31,16 @@ _NO_ROOM_HINT: Final = (
 _TIMEOUT_S: Final = 10.0
 _ASK_AGAIN_S: Final = 1.0
 _LOOK_S: Final = 0.2
+_BEGIN: Final = ("opt_start_time", "opt_start_seq")
 
 
-async def ensure_topology(nats: Client, topology: Topology) -> bool:
+async def ensure_topology(nats: Client, topology: Topology, *, is_another: bool = False) -> bool:
     """Brings streams and buckets to what ``topology`` says. Running it again changes nothing.
+
+    Args:
+        nats: A connection that may manage streams.
+        topology: What should be there.
+        is_another: Somebody else has made the stream anew, so that what follows it must begin again.
 
     Returns:
         Whether the stream was created: there was no history.
@@ -42,25 +49,79 @@ async def ensure_topology(nats: Client, topology: Topology) -> bool:
         TopologyConflict: something stands there with a setting that the server will not change in place.
         NatsUnavailable: JetStream does not answer.
     """
-    created = {config["name"] for config in topology.configs() if await _ensure(nats, topology.api, config)}
-    return topology.stream in created
+    buckets = frozenset(map(topology.bucket_stream, KINDS))
+    stream, *followers = topology.configs()
+    is_new = await _ensure(nats, topology.api, stream)
+    for config in followers:
+        is_bucket = config["name"] in buckets
+        existed = not await _ensure(nats, topology.api, config, from_now=is_bucket and not is_new)
+        if existed and (is_new or is_another):
+            await _follow_again(nats, topology.api, config)
+    return is_new
 
 
-async def _ensure(nats: Client, api: JetStreamApi, wanted: dict[str, Any]) -> bool:
-    name = wanted["name"]
-    answer = await _request(nats, api, f"STREAM.INFO.{name}", {})
+async def stream_info(nats: Client, api: JetStreamApi, name: str, *, subjects: str = "") -> dict[str, Any] | None:
+    """What the server says about a stream, with the subjects that ``subjects`` matches; ``None`` where it is not there.
+
+    Raises:
+        NatsUnavailable: JetStream does not answer, or with another error.
+    """
+    answer = await _request(nats, api, f"STREAM.INFO.{name}", {"subjects_filter": subjects} if subjects else {})
     if error := answer.get("error"):
-        if error.get("err_code") != _NOT_FOUND:
-            raise NatsUnavailable(f"JetStream: {name}: {error.get('description')}")
-        await _accept(nats, api, "CREATE", wanted, [])
+        if error.get("err_code") == _NOT_FOUND:
+            return None
+        raise NatsUnavailable(f"JetStream: {name}: {error.get('description')}")
+    return answer
+
+
+async def _ensure(nats: Client, api: JetStreamApi, wanted: dict[str, Any], *, from_now: bool = False) -> bool:
+    """Says whether it had to be created; with ``from_now`` it then takes nothing that its source had before.
+
+    A bucket gives each message a new time: what was stored an hour ago would look fresh in it.
+    """
+    name = wanted["name"]
+    info = await stream_info(nats, api, name)
+    if info is None:
+        await _accept(nats, api, "CREATE", await _from_now(nats, api, wanted) if from_now else wanted, [])
         _log.info("created stream %s", name)
         return True
-    found = answer["config"]
+    found = info["config"]
     changed = differing_fields(wanted, found)
     if changed:
-        await _accept(nats, api, "UPDATE", {**found, **wanted}, changed)
+        await _accept(nats, api, "UPDATE", {**found, **_with_begin_of(found, wanted)}, changed)
         _log.warning("stream %s: changed %s", name, ", ".join(changed))
     return False
+
+
+async def _from_now(nats: Client, api: JetStreamApi, wanted: dict[str, Any]) -> dict[str, Any]:
+    now = (await _request(nats, api, f"STREAM.INFO.{wanted['sources'][0]['name']}", {}))["ts"]
+    return {**wanted, "sources": [{**source, "opt_start_time": now} for source in wanted["sources"]]}
+
+
+def _with_begin_of(found: Mapping[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """The same settings; a source that is there already keeps the place at which it began."""
+    begins = {
+        source["name"]: {name: source[name] for name in _BEGIN if name in source}
+        for source in found.get("sources") or ()
+    }
+    if not any(begins.values()):
+        return wanted
+    return {**wanted, "sources": [{**source, **begins.get(source["name"], {})} for source in wanted["sources"]]}
+
+
+async def _follow_again(nats: Client, api: JetStreamApi, wanted: dict[str, Any]) -> None:
+    """Makes the sources anew in place: their source is another stream than before.
+
+    Left to itself, the server notices that after ten to twenty seconds. What the follower holds stays.
+    """
+    name = wanted["name"]
+    try:
+        await _accept(nats, api, "UPDATE", {**wanted, "sources": []}, ["sources"])
+        await _accept(nats, api, "UPDATE", wanted, ["sources"])
+    except TopologyConflict as refused:
+        _log.warning("%s follows the new stream some seconds later: %s", name, refused)
+        return
+    _log.info("stream %s follows the new stream", name)
 
 
 async def _accept(nats: Client, api: JetStreamApi, verb: str, config: dict[str, Any], changed: list[str]) -> None:

@@ -41,6 +41,8 @@ class StatusEvent(Event):
     """``connecting``, ``live``, ``polling``, ``stalled`` or ``stopped``."""
     reason: str
     """Why the source is not live, in one line; empty while it is."""
+    bus_trouble: str = ""
+    """What is wrong with the stream and the buckets, in one line; empty while nothing is."""
     rpc_sockets: int
     """Sockets open to the RPC provider now."""
     rpc_subscriptions: int

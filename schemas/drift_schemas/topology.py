@@ -17,6 +17,8 @@ BUCKET_TTL_S: Final[dict[Kind, int]] = {"funding": 30, "price": 10, "market": 60
 
 _NS: Final = 1_000_000_000
 _DUPLICATE_WINDOW_S: Final = 120  # the server refuses one that is longer than the stream's age
+_SHORTEST_WINDOW: Final = 100_000_000  # nanoseconds, and the shortest that the server takes
+_MARKER_S: Final = 60
 
 
 def bucket_ttl_s(kind: Kind) -> int:
@@ -120,7 +122,11 @@ class Topology:
         }
 
     def bucket_config(self, kind: Kind) -> dict[str, Any]:
-        """A bucket that follows the stream by itself: one publish feeds subscribers, history and cache."""
+        """A bucket that follows the stream by itself: one publish feeds subscribers, history and cache.
+
+        A key that runs out leaves a delete marker for a minute, so that a watch hears of it. Message ids are the
+        stream's business: a bucket that remembered them would refuse a value that is told again in a new stream.
+        """
         bucket = self.bucket(kind)
         return {
             "name": self.bucket_stream(kind),
@@ -131,7 +137,8 @@ class Topology:
             "max_msgs_per_subject": 1,
             "max_age": bucket_ttl_s(kind) * _NS,
             "max_msg_size": MAX_MESSAGE_BYTES + 4096,
-            "duplicate_window": bucket_ttl_s(kind) * _NS,
+            "subject_delete_marker_ttl": _MARKER_S * _NS,
+            "duplicate_window": _SHORTEST_WINDOW,
             "allow_direct": True,
             "allow_msg_ttl": True,
             "allow_rollup_hdrs": True,

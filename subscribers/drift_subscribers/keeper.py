@@ -127,7 +127,7 @@ class Keeper:
         if snapshot.absent:
             self._note_absence(snapshot.why_absent)
             return
-        if self._position.anchor and await self._recreated():
+        if self._position.anchor and await self._lost_its_place():
             self._restart()
         self._absent = False
         self._take(snapshot.messages)
@@ -254,14 +254,18 @@ class Keeper:
         envelope = lane.address(message, stored=True)
         return envelope is not None and lane.is_news(envelope)
 
-    async def _recreated(self) -> bool:
+    async def _lost_its_place(self) -> bool:
         """The change that we saw last is not in the stream any more, or is another one."""
         anchor, stamp_ns = self._position.anchor, self._position.anchor_stamp_ns  # they move on while we wait
         return await self._reader.stamp_at(anchor) != stamp_ns
 
     def _restart(self) -> None:
         self._counters.recreations += 1
-        _log.warning("the stream %s was recreated: reading it anew", self._topology.stream)
+        _log.warning(
+            "the stream %s has lost message %d, our last change: it was made anew or purged; reading it again",
+            self._topology.stream,
+            self._position.anchor,
+        )
         self._position.restart()
         self._server_clock.restart()
         for lane in self._lanes.values():

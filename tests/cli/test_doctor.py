@@ -15,6 +15,7 @@ from drift_publisher.profiles import DRIFT_V2
 from drift_schemas import Topology
 from drift_schemas.access import close_quietly
 from drift_simulator import Fault, Simulator, SimulatorConfig
+from tests.support.wait import wait_until
 
 from .support import Bus, Finished, drift_bus, drift_bus_anew
 
@@ -100,7 +101,7 @@ async def test_for_people_there_are_marks_and_remedies(nats_server: LocalNatsSer
     assert done.status == 0
     assert "✓ nats server" in done.stdout
     assert "! stream DRIFT" in done.stdout
-    assert "→ a publisher creates it at its start: start one" in done.stdout
+    assert "→ a publisher makes it at its start" in done.stdout
     assert done.stdout.splitlines()[-1].endswith("skipped")
     assert "Traceback" not in done.stderr
 
@@ -171,6 +172,33 @@ async def test_streams_that_are_not_as_they_should_be(
     assert found.result("stream DRIFT_FUNDING_HISTORY") == "warning"
     assert "max_bytes" in found.says("stream DRIFT_FUNDING_HISTORY")
     assert found.result("stream KV_drift_funding") == "warning", "it is not there"
+
+
+async def test_buckets_of_a_stream_that_was_deleted_are_left_alone(
+    sim: Simulator, nats_server: LocalNatsServer, tmp_path: Path
+) -> None:
+    """They follow again once it is there: nobody is told to delete them as well."""
+    topology = Topology()
+    client = await nats.connect(nats_server.url)
+
+    async def ask(action: str, body: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads((await client.request(f"$JS.API.{action}", json.dumps(body).encode())).data)
+        assert "error" not in answer, answer
+        return answer
+
+    for config in (topology.stream_config(), topology.bucket_config("price")):
+        await ask(f"STREAM.CREATE.{config['name']}", config)
+    await ask("STREAM.DELETE.DRIFT", {})
+
+    async def complains() -> bool:
+        return "error" in (await ask("STREAM.INFO.KV_drift_price", {}))["sources"][0]
+
+    await wait_until(complains, 45, "the server tells that the source is gone")
+    await client.close()
+    found = await diagnosis(tmp_path, *rpc(sim), "--nats-url", nats_server.url)
+    assert found.result("stream DRIFT") == found.result("stream KV_drift_price") == "warning"
+    assert "nothing to do here: it follows again by itself once DRIFT is there" in found.text
+    assert not any("delet" in found.says(f"stream {name}") for name in ("DRIFT", "KV_drift_price"))
 
 
 async def test_no_room(sim: Simulator, tmp_path: Path) -> None:

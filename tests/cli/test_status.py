@@ -128,3 +128,16 @@ def test_what_is_wrong_is_named() -> None:
     assert complaints(leader(), standby(markets=("SOL-PERP", "SOL", "JTO-PERP"))) == [
         "second also has JTO-PERP and lacks BTC-PERP, unlike first: give all the same --markets"
     ]
+
+
+async def test_a_deleted_stream_is_named(nats_server: LocalNatsServer) -> None:
+    """Nobody leads because there is nothing to lead: no standby is to be blamed."""
+    async with Bus.on(nats_server.url) as bus, led(bus, standby(bus_trouble="DRIFT had been deleted")):
+        await bus.client.request(f"$JS.API.STREAM.DELETE.{bus.topology.stream}")
+        done = await drift_bus("status", "--json", "--nats-url", nats_server.url)
+    (said,) = done.objects
+    assert done.status == 1
+    assert said["complaints"][0].startswith(
+        "nobody leads: the stream DRIFT does not answer: a deleted one is made anew"
+    )
+    assert said["complaints"][1] == "DRIFT had been deleted"

@@ -17,6 +17,7 @@ from driftpy.drift_client import DriftClient
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from drift_bus.buckets import NoBucket, read_bucket
 from drift_bus.nats_server import LocalNatsServer
 from drift_publisher import Publisher, PublisherSettings
 from drift_publisher.chain import Chain
@@ -173,10 +174,11 @@ async def bus_reader(server: LocalNatsServer, prefix: str = "drift") -> AsyncIte
 
 
 async def keys_of(client: Client, kind: Kind, topology: Topology | None = None) -> set[str]:
-    """The markets that stand in a bucket now."""
-    stream = (topology or Topology()).bucket_stream(kind)
-    info = await client.jetstream(timeout=30).stream_info(stream, subjects_filter=">")
-    return {subject.rpartition(".")[2] for subject in (info.state.subjects or {})}
+    """The markets that stand in a bucket now; none where there is no bucket."""
+    try:
+        return {value.token for value in await read_bucket(client, topology or Topology(), kind)}
+    except NoBucket:
+        return set()
 
 
 async def wait_for_prices(reader: BusReader, count: int = 1, timeout_s: float = 10.0) -> None:

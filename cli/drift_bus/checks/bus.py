@@ -166,8 +166,8 @@ async def _stream(bus: BusUnderTest, link: Link, wanted: Mapping[str, Any]) -> F
         info = await link.stream_info(wanted["name"])
     except ApiError as error:
         if error.code == _NOT_FOUND:
-            remedy = f"a publisher creates it at its start: start one; {link.where.elsewhere}"
-            return warning("", "it is not there", remedy)
+            remedy = "a publisher makes it at its start, and within seconds while it runs: start one"
+            return warning("", "it is not there", f"{remedy}; {link.where.elsewhere}")
         raise
     except Denied:
         return skipped("", "this login may not ask about it")
@@ -182,9 +182,11 @@ async def _stream(bus: BusUnderTest, link: Link, wanted: Mapping[str, Any]) -> F
     for source in info.get("sources") or ():
         if source.get("error"):
             what = f"it cannot follow {source['name']}: {source['error'].get('description')}"
-            return failed(
-                "", what, "look at the server's log; recreate the bucket by deleting it and restarting the publisher"
-            )
+            if not await _is_there(link, source["name"]):
+                return warning(
+                    "", what, f"nothing to do here: it follows again by itself once {source['name']} is there"
+                )
+            return failed("", what, "wait half a minute, it may follow again by itself; else look at the server's log")
     offline = [peer["name"] for peer in (info.get("cluster") or {}).get("replicas") or () if peer.get("offline")]
     if offline:
         return warning("", f"copies at {', '.join(offline)} are offline", "start these servers again")
@@ -194,6 +196,16 @@ async def _stream(bus: BusUnderTest, link: Link, wanted: Mapping[str, Any]) -> F
             "", f"limits differ from the settings: {', '.join(limits)}", "the publisher sets them at its next start"
         )
     return ok("", f"as it should be, {info['state']['messages']} messages", messages=info["state"]["messages"])
+
+
+async def _is_there(link: Link, stream: str) -> bool:
+    try:
+        await link.stream_info(stream)
+    except ApiError as error:
+        return error.code != _NOT_FOUND
+    except Denied:
+        return True
+    return True
 
 
 async def _publisher(bus: BusUnderTest, link: Link) -> Finding:
@@ -216,6 +228,8 @@ async def _publisher(bus: BusUnderTest, link: Link) -> Finding:
     said = f"{status.publisher_id} leads, epoch {status.epoch}, {len(status.markets)} markets, {status.source_state}"
     if status.source_state not in ("live", "polling"):
         return warning("", f"{said}: {status.reason}", "see the rpc checks and the publisher's log")
+    if status.bus_trouble:
+        return warning("", f"{said}; {status.bus_trouble}", "it mends that within seconds; if not, see its log")
     if status.stale_markets:
         stale = ", ".join(status.stale_markets[:8])
         return warning("", f"{said}; no oracle for {stale}", "see /readyz of the publisher")

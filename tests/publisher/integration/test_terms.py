@@ -34,7 +34,7 @@ async def test_a_leader_on_a_busy_machine_stays_the_leader(
     sim: Simulator, nats_server: LocalNatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing of it runs for longer than its lease, and nobody else is there: the epoch is the same afterwards."""
-    async with running_publisher(sim, nats_server) as publisher, bus_reader(nats_server) as bus:
+    async with running_publisher(sim, nats_server, lease_ttl_s=2) as publisher, bus_reader(nats_server) as bus:
         await wait_until(lambda: bus.changes[PRICE], 30, "prices")
         assert publisher.leadership is not None
         monkeypatch.setattr(publisher.leadership._lease, "_ttl_s", 30)  # the test's machine may be slow to answer
