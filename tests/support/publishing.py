@@ -16,8 +16,8 @@ import nats
 from driftpy.drift_client import DriftClient
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.js.errors import NotFoundError
 
-from drift_bus.buckets import NoBucket, read_bucket
 from drift_bus.nats_server import LocalNatsServer
 from drift_publisher import Publisher, PublisherSettings
 from drift_publisher.chain import Chain
@@ -174,11 +174,19 @@ async def bus_reader(server: LocalNatsServer, prefix: str = "drift") -> AsyncIte
 
 
 async def keys_of(client: Client, kind: Kind, topology: Topology | None = None) -> set[str]:
-    """The markets that stand in a bucket now; none where there is no bucket."""
+    """The markets that stand in a bucket now, whatever their age; none where there is no bucket."""
+    topology = topology or Topology()
+    stream = topology.bucket_stream(kind)
     try:
-        return {value.token for value in await read_bucket(client, topology or Topology(), kind)}
-    except NoBucket:
+        info = await client.jetstream().stream_info(stream, subjects_filter=">")
+    except NotFoundError:
         return set()
+    subjects = list(info.state.subjects or {})
+    found = await asyncio.gather(
+        *(client.request(topology.api.direct_get(stream, one), timeout=10) for one in subjects)
+    )
+    # a delete marker has no data, and is what a key that ran out leaves
+    return {one.rpartition(".")[2] for one, last in zip(subjects, found, strict=True) if last.data}
 
 
 async def wait_for_prices(reader: BusReader, count: int = 1, timeout_s: float = 10.0) -> None:

@@ -195,7 +195,9 @@ async def _stream(bus: BusUnderTest, link: Link, wanted: Mapping[str, Any]) -> F
         return warning(
             "", f"limits differ from the settings: {', '.join(limits)}", "the publisher sets them at its next start"
         )
-    return ok("", f"as it should be, {info['state']['messages']} messages", messages=info["state"]["messages"])
+    messages = info["state"]["messages"]
+    marks = ", marks of values that ran out among them" if wanted.get("subject_delete_marker_ttl") else ""
+    return ok("", f"as it should be, {messages} messages{marks}", messages=messages)
 
 
 async def _is_there(link: Link, stream: str) -> bool:

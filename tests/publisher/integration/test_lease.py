@@ -175,12 +175,12 @@ async def test_a_holder_that_was_too_slow_goes_on_where_nobody_took_the_lease(
     server: LocalNatsServer, gone: bool
 ) -> None:
     """Its own clock ended it; whether the server dropped it as well or not, one compare-and-set brings it back."""
-    async with leases(server, "first", ttls_s=[1]) as [first]:
+    async with leases(server, "first", ttls_s=[SHORT_S]) as [first]:
         await first.acquire()
         since_ns = first.since_ns
         if gone:
             await wait_until(lambda: lease_is_gone(server), 45, "the server drops it")
-        first._ttl_s = SHORT_S  # what it asks for from now on
+        first._ttl_s = LONG_S  # what it asks for from now on
         first._valid_until = time.monotonic() - 1
         assert not first.is_held
         async with kept(first) as keeping:
@@ -190,7 +190,7 @@ async def test_a_holder_that_was_too_slow_goes_on_where_nobody_took_the_lease(
 
 
 async def test_a_holder_that_was_too_slow_does_not_take_it_from_another(server: LocalNatsServer) -> None:
-    async with leases(server, "first", "second", ttls_s=(1, SHORT_S)) as (first, second):
+    async with leases(server, "first", "second", ttls_s=(SHORT_S, LONG_S)) as (first, second):
         await first.acquire()
         await second.acquire()
         first._valid_until = time.monotonic() - 1
@@ -202,7 +202,7 @@ async def test_a_holder_that_was_too_slow_does_not_take_it_from_another(server: 
 
 async def test_who_resigned_may_lead_again_at_once(server: LocalNatsServer) -> None:
     """As after a term that the stream's fence ended: no other publisher is there to take it."""
-    async with leases(server, "first", ttls_s=[SHORT_S]) as [first]:
+    async with leases(server, "first", ttls_s=[LONG_S]) as [first]:
         await first.acquire()
         await first.resign()
         assert not first.is_held
