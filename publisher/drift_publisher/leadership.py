@@ -115,13 +115,14 @@ class Leadership:
         return self._source.is_alive and self._source.silent_for_s() <= self._yield_after_s
 
     async def _lead(self, reign: Reign) -> None:
-        term = await claim_epoch(self._nats, self._topology, above=self.epoch)
-        self.term, self.epoch, self.since_ns = term, term.epoch, time.time_ns()
-        self._fenced.clear()
-        self._arm(term)
-        _log.info("leading, epoch %d", term.epoch)
         async with asyncio.TaskGroup() as tasks:
+            # From the first moment on: on a busy machine the claim alone can take longer than the lease lasts.
             tasks.create_task(self._lease.keep(), name="lease")
+            term = await claim_epoch(self._nats, self._topology, above=self.epoch)
+            self.term, self.epoch, self.since_ns = term, term.epoch, time.time_ns()
+            self._fenced.clear()
+            self._arm(term)
+            _log.info("leading, epoch %d", term.epoch)
             tasks.create_task(self._yield_to_better(), name="lead-yield")
             tasks.create_task(self._keep_epoch(term), name="epoch")
             tasks.create_task(_run(reign, term), name="reign")
