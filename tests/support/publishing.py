@@ -16,6 +16,7 @@ import nats
 from driftpy.drift_client import DriftClient
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import NoRespondersError
 from nats.js.errors import NotFoundError
 
 from drift_bus.nats_server import LocalNatsServer
@@ -178,13 +179,12 @@ async def keys_of(client: Client, kind: Kind, topology: Topology | None = None) 
     topology = topology or Topology()
     stream = topology.bucket_stream(kind)
     try:
-        info = await client.jetstream().stream_info(stream, subjects_filter=">")
-    except NotFoundError:
+        info = await client.jetstream(timeout=30).stream_info(stream, subjects_filter=">")
+        subjects = list(info.state.subjects or {})
+        asked = (client.request(topology.api.direct_get(stream, one), timeout=30) for one in subjects)
+        found = await asyncio.gather(*asked)
+    except (NotFoundError, NoRespondersError):
         return set()
-    subjects = list(info.state.subjects or {})
-    found = await asyncio.gather(
-        *(client.request(topology.api.direct_get(stream, one), timeout=10) for one in subjects)
-    )
     # a delete marker has no data, and is what a key that ran out leaves
     return {one.rpartition(".")[2] for one, last in zip(subjects, found, strict=True) if last.data}
 
