@@ -54,7 +54,8 @@ def simulate(
         typer.Option("--updates-per-second", metavar="N", callback=positive, help="Account changes a second."),
     ] = 50.0,
     funding_period: Annotated[
-        int, typer.Option("--funding-period", metavar="S", min=1, help="Seconds between funding settlements.")
+        int,
+        typer.Option("--funding-period", metavar="S", min=1, max=86_400, help="Seconds between funding settlements."),
     ] = 3600,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Same seed, same random walk.")] = 7,
     perp_markets: Annotated[
