@@ -13,12 +13,13 @@ import orjson
 from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.program import node_config, profile
+from drift_publisher.interests import subscriptions_to
 from drift_publisher.source import AccountUpdate, Subscriptions
 from drift_publisher.store import AccountStore
-from drift_publisher.subscription_table import SubscriptionTable
+from drift_publisher.subscription_table import SubscriptionTable, requests_of
 from drift_simulator import Simulator
 
-__all__ = ["Recording", "filled_store", "key_of", "record", "wanted"]
+__all__ = ["Recording", "filled_store", "key_of", "record"]
 
 _STEPS_AT_ONCE: Final = 10
 _UPDATES_PER_S: Final = 500
@@ -50,14 +51,6 @@ class Recording:
 def key_of(request: dict[str, Any]) -> str:
     """What makes a subscription request the same request on another socket."""
     return orjson.dumps([request["method"], request["params"]]).decode()
-
-
-def wanted(store: AccountStore) -> Subscriptions:
-    """What the publisher subscribes: both market tables, the state, every oracle."""
-    about = store.profile
-    layouts = (about.perp_market, about.spot_market)
-    programs = tuple((about.program_id, layout.discriminator) for layout in layouts)
-    return Subscriptions(programs, (about.state_address, *store.oracles()))
 
 
 def filled_store(accounts: Sequence[AccountUpdate]) -> AccountStore:
@@ -96,7 +89,7 @@ async def _record(count: int) -> Recording:
         ]
         store = filled_store(accounts)
         async with connect(simulator.ws_url, compression=None, max_size=None, max_queue=count) as socket:
-            numbers, targets = await _subscribe(socket, wanted(store))
+            numbers, targets = await _subscribe(socket, subscriptions_to(store))
             frames: list[bytes] = []
             moments: list[int] = []
             seen, begin, slots = simulator.counters.notifications, clock.now, 0
@@ -120,7 +113,7 @@ async def _record(count: int) -> Recording:
 async def _subscribe(socket: ClientConnection, subscriptions: Subscriptions) -> tuple[dict[str, int], dict[int, str]]:
     table = SubscriptionTable("confirmed")
     requests: dict[int, tuple[str, str]] = {}
-    for request in table.missing(subscriptions):
+    for request in table.missing(requests_of(subscriptions)):
         text = table.open(request)
         body = orjson.loads(text)
         requests[body["id"]] = (key_of(body), request.target)

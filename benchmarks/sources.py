@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Final, cast
 
 from benchmarks.processes import Worker, running
-from benchmarks.recording import Recording, wanted
+from benchmarks.recording import Recording
 from drift_publisher.endpoints import Endpoint, EndpointPool
+from drift_publisher.interests import subscriptions_to
 from drift_publisher.lag import CLOCK_SYSVAR, LagLimits
 from drift_publisher.proof import NodeJudge
 from drift_publisher.rpc import RpcClient
@@ -71,7 +72,7 @@ async def replaying_source(
             status = SourceStatus(silence_s=_PATIENCE_S)
             judge = NodeJudge(rpc, pool, LagLimits(slots=10**9, seconds=1e9), status)
             source = WebSocketSource(pool, judge, status, list)
-            source.follow(wanted(store))
+            source.follow(subscriptions_to(store))
             task = asyncio.create_task(source.run(late), name="source")
             try:
                 async with asyncio.timeout(_PATIENCE_S):

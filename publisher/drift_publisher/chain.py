@@ -11,6 +11,7 @@ from typing import Final, Literal, Self
 from drift_publisher.endpoints import EndpointPool
 from drift_publisher.errors import AccountRefused, RpcUnavailable, SettingsError, UnknownMarket
 from drift_publisher.heard import HeardAccounts
+from drift_publisher.interests import subscriptions_to
 from drift_publisher.lag import LagLimits
 from drift_publisher.polling import Poller
 from drift_publisher.profile import AnyProfile, Lifecycle
@@ -54,6 +55,7 @@ class Chain:
         silence_s: Longest time without a new slot.
         quiet_s: Shortest silence of one subscription that is looked into.
         limits: How far a node may lag.
+        ping_s: How often a socket's client sends a ping, in seconds.
         on_update: Called with what each update touched.
 
     Attributes:
@@ -77,6 +79,7 @@ class Chain:
         silence_s: float,
         quiet_s: float,
         limits: LagLimits,
+        ping_s: float = 15.0,
         on_update: Callable[[Touched], None],
     ) -> None:
         self.profile = profile
@@ -95,7 +98,7 @@ class Chain:
         self.history = ""
         self.status.on_history = self._begin_history
         self._judge = judge = NodeJudge(rpc, pool, limits, self.status)
-        self._websocket = WebSocketSource(pool, judge, self.status, self._addresses, rpc.commitment, quiet_s)
+        self._websocket = WebSocketSource(pool, judge, self.status, self._addresses, rpc.commitment, quiet_s, ping_s)
         self._rereader = Rereader(pool, judge, self.status, self.heard, self._addresses)
         self._poller = Poller(
             pool,
@@ -293,12 +296,8 @@ class Chain:
         self._websocket.follow(self.subscriptions())
 
     def subscriptions(self) -> Subscriptions:
-        """What is subscribed beside the slots: the markets by program or one by one, the State, every oracle."""
-        single = (self.profile.state_address, *self.store.oracles())
-        if self.selection:
-            return Subscriptions(accounts=(*single, *self.store.market_addresses()))
-        layouts = (self.profile.perp_market, self.profile.spot_market)
-        return Subscriptions(tuple((self.profile.program_id, layout.discriminator) for layout in layouts), single)
+        """What is subscribed beside the slots."""
+        return subscriptions_to(self.store, each=bool(self.selection))
 
     def _addresses(self) -> Sequence[str]:
         return [self.profile.state_address, *self.store.market_addresses(), *self.store.oracles()]

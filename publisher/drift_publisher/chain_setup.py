@@ -42,6 +42,7 @@ async def open_chain(
             silence_s=settings.slot_silence_s,
             quiet_s=settings.subscription_silence_s,
             limits=LagLimits(settings.max_lag_slots, settings.max_lag_s),
+            ping_s=settings.ws_ping_s,
             on_update=on_update,
         ) as chain:
             yield chain

@@ -13,6 +13,7 @@ from typing import Final
 from drift_publisher.batch_size import BatchSize
 from drift_publisher.budget import CircuitBreaker, TokenBucket
 from drift_publisher.redact import learn_secrets, redact, redact_url
+from drift_publisher.subscription_limit import SubscriptionLimit
 
 __all__ = ["Endpoint", "EndpointPool", "Traffic"]
 
@@ -52,9 +53,11 @@ class Endpoint:
         burst: HTTP requests at once after a rest.
         setting: Names the setting that holds its URL, for people who have to correct it.
         ws_setting: The same for its WebSocket URL.
+        subscriptions: How many subscriptions one of its sockets may have, where that is known.
 
     Attributes:
         batch: How many accounts one request may name.
+        limit: How many subscriptions one of its sockets may have, as far as is known.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Endpoint:
         burst: int = 20,
         setting: str = "DRIFT_BUS_RPC_URL",
         ws_setting: str = "DRIFT_BUS_WS_URL",
+        subscriptions: int | None = None,
     ) -> None:
         learn_secrets(http_url)
         learn_secrets(ws_url)
@@ -75,6 +79,7 @@ class Endpoint:
         self.setting = setting
         self.ws_setting = ws_setting
         self.batch = BatchSize()
+        self.limit = SubscriptionLimit(subscriptions)
         self.budget = TokenBucket(rate_per_s, burst)
         self.breaker = CircuitBreaker()
         self.traffic = Traffic()

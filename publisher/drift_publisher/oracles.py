@@ -32,12 +32,14 @@ class OracleFormat:
         read: Bytes → price; raises AccountRefused.
         multiple: Tokens per quoted unit: 1000 for a 1K feed.
         stable_coin: Snap to one within the confidence interval, at most 5 bp.
+        discriminator: What an account begins with, where the program that reads it also owns it.
     """
 
     owner: str
     read: Callable[[bytes, int], OraclePrice]
     multiple: int = 1
     stable_coin: bool = False
+    discriminator: bytes = b""
 
 
 def read_oracle(source: OracleFormat, owner: str, data: bytes) -> OraclePrice:
@@ -190,12 +192,13 @@ def _to_price(value: int, exponent: int, multiple: int) -> int:
 
 def program_oracles(program_id: str) -> Mapping[str, OracleFormat]:
     """The oracle sources whose accounts the program itself owns and writes."""
+    lazer = _LAZER.discriminator
     return {
-        "PythLazer": OracleFormat(program_id, _read_lazer),
-        "PythLazer1K": OracleFormat(program_id, _read_lazer, 1_000),
-        "PythLazer1M": OracleFormat(program_id, _read_lazer, 1_000_000),
-        "PythLazerStableCoin": OracleFormat(program_id, _read_lazer, stable_coin=True),
-        "Prelaunch": OracleFormat(program_id, _read_prelaunch),
+        "PythLazer": OracleFormat(program_id, _read_lazer, discriminator=lazer),
+        "PythLazer1K": OracleFormat(program_id, _read_lazer, 1_000, discriminator=lazer),
+        "PythLazer1M": OracleFormat(program_id, _read_lazer, 1_000_000, discriminator=lazer),
+        "PythLazerStableCoin": OracleFormat(program_id, _read_lazer, stable_coin=True, discriminator=lazer),
+        "Prelaunch": OracleFormat(program_id, _read_prelaunch, discriminator=_PRELAUNCH.discriminator),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from solders.pubkey import Pubkey
@@ -115,6 +115,16 @@ class ProgramProfile(Generic[_Perp, _Spot, _State]):
         """Addresses of all markets that the State counts, perp markets first; some may not be taken."""
         perps = [self.perp_market_address(index) for index in range(state.number_of_markets)]
         return perps + [self.spot_market_address(index) for index in range(state.number_of_spot_markets)]
+
+    def own_oracles(self, source: str) -> bytes:
+        """What the accounts of an oracle source begin with that the program itself owns; empty where others do."""
+        format_ = self.oracle_formats.get(source)
+        return format_.discriminator if format_ is not None else b""
+
+    @cached_property
+    def own_oracle_discriminators(self) -> frozenset[bytes]:
+        """What the accounts begin with that the program owns and markets may name as their oracles."""
+        return frozenset(one.discriminator for one in self.oracle_formats.values() if one.discriminator)
 
     def is_paused(self, state: State) -> bool:
         """Nobody can trade: the exchange's fills are paused."""

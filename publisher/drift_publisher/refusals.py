@@ -65,6 +65,8 @@ _BY_CODE: Final[Mapping[int, Meaning]] = {
 """JSON-RPC errors whose number says what they mean. Any other number may pass, and may be a plan's limit."""
 
 _BY_STATUS: Final[Mapping[int, Meaning]] = {
+    301: Meaning.UNSERVED,  # moved: the setting names the old address
+    308: Meaning.UNSERVED,
     400: Meaning.WRONG,
     401: Meaning.FORBIDDEN,
     402: Meaning.FORBIDDEN,

@@ -36,6 +36,11 @@ class PublisherSettings(NatsSettings, BaseSettings):
     """More of them in order of preference, separated by commas, to fail over to; each may be ``http-url|ws-url``."""
     ws_url: SecretStr | None = None
     """WebSocket endpoint of the first; by default the same address with ws:// or wss://."""
+    ws_ping_s: float = Field(default=15.0, ge=0, allow_inf_nan=False)
+    """How often each socket's client sends a ping, in seconds; 0 sends none. Some fronts cut after 20 s without."""
+    ws_subscriptions_per_socket: int | None = Field(default=None, ge=2)
+    """Subscriptions that a socket may have by the provider's plan; beyond it they are split over several sockets.
+    Where it is not set, it is learned from sockets that are cut."""
     program: str = AUTO
     """The on-chain program to follow: ``drift-v2``, ``velocity-v1``, or ``auto``, which looks what the endpoint has."""
     source: Literal["websocket", "polling"] = "websocket"
@@ -182,6 +187,7 @@ class PublisherSettings(NatsSettings, BaseSettings):
                     burst=self.rpc_burst,
                     setting=urls.setting,
                     ws_setting=urls.ws_setting,
+                    subscriptions=self.ws_subscriptions_per_socket,
                 )
                 for urls in self.endpoint_urls()
             ],

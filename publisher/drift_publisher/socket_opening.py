@@ -27,12 +27,16 @@ class SocketLost(ConnectionError):
     Attributes:
         retry_after_s: The endpoint's own word on when to come back.
         is_throttled: It said that we come too often.
+        is_lesson: The next socket will do better, so it is no failure of the endpoint.
     """
 
-    def __init__(self, why: str, *, retry_after_s: float = 0.0, is_throttled: bool = False) -> None:
+    def __init__(
+        self, why: str, *, retry_after_s: float = 0.0, is_throttled: bool = False, is_lesson: bool = False
+    ) -> None:
         super().__init__(why)
         self.retry_after_s = retry_after_s
         self.is_throttled = is_throttled
+        self.is_lesson = is_lesson
 
 
 class _Connection(ClientConnection):
@@ -45,8 +49,13 @@ class _Connection(ClientConnection):
 
 
 @contextlib.asynccontextmanager
-async def open_socket(endpoint: Endpoint) -> AsyncIterator[ClientConnection]:
+async def open_socket(endpoint: Endpoint, *, ping_s: float = 0.0) -> AsyncIterator[ClientConnection]:
     """A socket to the endpoint, closed at the end.
+
+    Args:
+        endpoint: Where to.
+        ping_s: Send a ping so often, because fronts cut sockets whose client is silent; 0 sends none. Nobody waits
+            for the answer: slots tell whether the socket lives.
 
     Raises:
         SocketLost: it cannot be opened; the text names the setting that chooses its URL.
@@ -58,7 +67,8 @@ async def open_socket(endpoint: Endpoint) -> AsyncIterator[ClientConnection]:
                     endpoint.ws_url,
                     open_timeout=_HANDSHAKE_S,
                     close_timeout=_CLOSE_S,
-                    ping_interval=None,
+                    ping_interval=ping_s or None,
+                    ping_timeout=None,
                     compression=None,
                     max_size=_LONGEST_MESSAGE,
                     create_connection=_Connection,
@@ -74,7 +84,6 @@ def _refused(endpoint: Endpoint, error: Exception) -> SocketLost:
     where = f"its URL comes from {endpoint.ws_setting}"
     if isinstance(error, InvalidStatus):
         status, asked = error.response.status_code, retry_after_s(error.response.headers.get("Retry-After"))
-        is_throttled = status == _TOO_MANY_REQUESTS
-        said = f"WebSocket refused with HTTP {status}"
-        return SocketLost(said if is_throttled else f"{said}: {where}", retry_after_s=asked, is_throttled=is_throttled)
+        said = f"WebSocket refused with HTTP {status}: {where}"
+        return SocketLost(said, retry_after_s=asked, is_throttled=status == _TOO_MANY_REQUESTS)
     return SocketLost(f"the WebSocket does not open ({redact(f'{type(error).__name__}: {error}')}): {where}")

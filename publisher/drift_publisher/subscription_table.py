@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable
 from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 
+from drift_publisher.refusals import Meaning, Refusal, refusal_of_error
 from drift_publisher.source import Subscriptions
 
-__all__ = ["Request", "SubscriptionRefused", "SubscriptionTable"]
+__all__ = ["HEARTBEAT", "Refused", "Request", "SubscriptionRefused", "SubscriptionTable", "requests_of"]
 
 _EARLY_NOTIFICATIONS: Final = 4096
 _METHODS: Final = {"slot": "slotSubscribe", "program": "programSubscribe", "account": "accountSubscribe"}
 
 
+_ABOUT_NUMBERS: Final = re.compile(r"\b(?:too many|limit|max|maximum|exceed\w*)\b", re.IGNORECASE)
+_LASTING: Final = (Meaning.UNSERVED, Meaning.FORBIDDEN, Meaning.WRONG)
+
+
 class SubscriptionRefused(ConnectionError):
-    """The node answered a subscription with an error."""
+    """The node answered a subscription with an error that will not pass."""
 
 
 class Request(NamedTuple):
@@ -30,36 +36,64 @@ class Request(NamedTuple):
     discriminator: bytes = b""
 
 
+HEARTBEAT: Final = Request("slot")
+"""Every socket has it beside what else it carries."""
+
+
+class Refused(NamedTuple):
+    """A subscription that the node did not take now."""
+
+    request: Request
+    refusal: Refusal
+
+
+def requests_of(wanted: Subscriptions) -> list[Request]:
+    """The subscriptions that deliver what is wanted, without the heartbeat."""
+    programs = [Request("program", program_id, discriminator) for program_id, discriminator in wanted.programs]
+    return [*programs, *(Request("account", address) for address in wanted.accounts)]
+
+
 class SubscriptionTable:
-    """The subscriptions of one socket. ``len()`` counts the confirmed ones."""
+    """The subscriptions of one socket. ``len()`` counts the confirmed ones.
+
+    Attributes:
+        all_answered: Set while every request that was sent has its answer.
+        answers: Answers so far.
+    """
 
     def __init__(self, commitment: str) -> None:
-        self.all_confirmed = asyncio.Event()
+        self.all_answered = asyncio.Event()
+        self.all_answered.set()
+        self.answers = 0
         self._commitment = commitment
         self._next_id = 1
         self._waiting: dict[int, Request] = {}
         self._confirmed: dict[int, Request] = {}
+        self._refused: list[Refused] = []
         self._early: deque[dict[str, Any]] = deque(maxlen=_EARLY_NOTIFICATIONS)
 
     def __len__(self) -> int:
         return len(self._confirmed)
 
-    def clear(self) -> None:
-        """Forgets everything: the socket is a new one."""
-        self._waiting.clear()
-        self._confirmed.clear()
-        self._early.clear()
-        self.all_confirmed.clear()
+    @property
+    def waiting(self) -> int:
+        """Requests without an answer."""
+        return len(self._waiting)
 
-    def missing(self, wanted: Subscriptions) -> list[Request]:
-        """What is wanted and not yet asked for."""
+    def missing(self, wanted: Iterable[Request]) -> list[Request]:
+        """What is wanted and not yet asked for, the heartbeat first."""
         asked = {*self._waiting.values(), *self._confirmed.values()}
-        return [request for request in _requests(wanted) if request not in asked]
+        return [request for request in (HEARTBEAT, *wanted) if request not in asked]
 
-    def superfluous(self, wanted: Subscriptions) -> list[int]:
+    def superfluous(self, wanted: Iterable[Request]) -> list[int]:
         """Numbers of the subscriptions that are no longer wanted."""
-        kept = set(_requests(wanted))
+        kept = {HEARTBEAT, *wanted}
         return [number for number, request in self._confirmed.items() if request not in kept]
+
+    def take_refused(self) -> list[Refused]:
+        """Those that were refused and may be taken later; each is told once."""
+        refused, self._refused = self._refused, []
+        return refused
 
     def numbers_of(self, requests: Collection[Request]) -> list[int]:
         """Numbers of those among these subscriptions that are confirmed."""
@@ -69,7 +103,7 @@ class SubscriptionTable:
         """Notes the request and returns the message that makes it."""
         number = self._take_id()
         self._waiting[number] = request
-        self.all_confirmed.clear()
+        self.all_answered.clear()
         return _call(number, _METHODS[request.kind], self._params(request))
 
     def close(self, subscription: int) -> str:
@@ -84,17 +118,22 @@ class SubscriptionTable:
     def confirm(self, answer: dict[str, Any]) -> list[dict[str, Any]]:
         """Takes an answer; returns the notifications that had come before it.
 
+        A refusal that may pass is kept for :meth:`take_refused`; the other subscriptions stay.
+
         Raises:
-            SubscriptionRefused: the answer is an error.
+            SubscriptionRefused: the node refuses it for good, or answers with no number.
         """
         number = answer.get("id")
         request = self._waiting.pop(number, None) if isinstance(number, int) else None
         if request is None:
             return []
+        self.answers += 1
         if "result" not in answer:
-            error = answer.get("error")
-            said = f"{error.get('code')} {error.get('message')}" if isinstance(error, dict) else str(error)
-            raise SubscriptionRefused(f"{_METHODS[request.kind]} refused: {said}")
+            refusal = refusal_of_error(answer.get("error"))
+            if refusal.meaning in _LASTING and not _ABOUT_NUMBERS.search(refusal.said):
+                raise SubscriptionRefused(f"{_METHODS[request.kind]} refused: {refusal.said}")
+            self._refused.append(Refused(request, refusal))
+            return self._answered([])
         number = answer["result"]
         if not isinstance(number, int):
             raise SubscriptionRefused(f"{_METHODS[request.kind]} answered with no number")
@@ -102,8 +141,11 @@ class SubscriptionTable:
         ready = [message for message in self._early if message["params"]["subscription"] == number]
         for message in ready:
             self._early.remove(message)
+        return self._answered(ready)
+
+    def _answered(self, ready: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if not self._waiting:
-            self.all_confirmed.set()
+            self.all_answered.set()
             self._early.clear()
         return ready
 
@@ -126,11 +168,3 @@ class SubscriptionTable:
 
 def _call(number: int, method: str, params: list[Any]) -> str:
     return orjson.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}).decode()
-
-
-def _requests(wanted: Subscriptions) -> Iterator[Request]:
-    yield Request("slot")
-    for program_id, discriminator in wanted.programs:
-        yield Request("program", program_id, discriminator)
-    for address in wanted.accounts:
-        yield Request("account", address)

@@ -12,7 +12,11 @@ __all__ = ["ACCOUNT_FAULTS", "Fault", "FaultBook", "FaultKind"]
 
 
 class FaultKind(StrEnum):
-    """Every fault the node knows; the value is its name in the control API."""
+    """Every fault the node knows; the value is its name in the control API.
+
+    ``deaf_subscription`` forgets every subscription that tells of an account, without a word.
+    ``mute_socket`` with a ``count`` silences so many sockets for good, and leaves the others.
+    """
 
     HTTP_429 = "http_429"
     HTTP_HTML_429 = "http_html_429"
@@ -43,6 +47,7 @@ class FaultKind(StrEnum):
     SUBSCRIPTION_LIMIT = "subscription_limit"
     SUBSCRIPTION_RATE = "subscription_rate"
     IDLE_CUT = "idle_cut"
+    MUTE_SOCKET = "mute_socket"
 
 
 ACCOUNT_FAULTS = frozenset(

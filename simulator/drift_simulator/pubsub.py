@@ -212,8 +212,14 @@ class PubSub:
 
     def _on_fault(self, fault: Fault, begins: bool) -> None:
         if fault.kind == FaultKind.DEAF_SUBSCRIPTION and begins:
-            for subscription in self._by_kind["account"].get(str(fault.pubkey), {}).values():
+            for subscription in self._that_tell_of(str(fault.pubkey)):
                 subscription.is_deaf = True
+
+    def _that_tell_of(self, address: str) -> list[Subscription]:
+        account = self._node.view(address)
+        programs = self._by_kind["program"].get(account.owner, {}).values() if account is not None else ()
+        covering = [entry for entry in programs if account and all(accepts(account.data) for accepts in entry.filters)]
+        return [*self._by_kind["account"].get(address, {}).values(), *covering]
 
     def _on_transaction(self, transaction: ChainTransaction) -> None:
         context = b'{"context":{"slot":%d},"value":' % transaction.slot

@@ -44,6 +44,7 @@ class Socket:
         self._wake = asyncio.Event()
         self._held: list[bytes] = []
         self._since_fault = 0
+        self._is_mute = False
         self._heard_at = time.monotonic()
         self._asked_at: deque[float] = deque()
         self.is_open = True
@@ -91,7 +92,12 @@ class Socket:
             return
         due = 0.0
         faults = self._node.faults
+        if self._is_mute:
+            return
         if len(faults):
+            if faults.take(FaultKind.MUTE_SOCKET):
+                self._is_mute = True
+                return
             if faults.take(FaultKind.SILENT_STALL, methods=[method], pubkeys=[address]):
                 return
             delay = faults.take(FaultKind.DELAY, methods=[method], pubkeys=[address])

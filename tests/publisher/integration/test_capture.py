@@ -223,7 +223,9 @@ async def test_served_again_it_makes_the_original_events(
         async with running_publisher(node, nats_server, **settings) as publisher:
             chain = publisher.chain
             assert chain is not None
-            await wait_until(lambda: node.counters.subscriptions_open.total() == 3 + 1 + len(chain.store.oracles()))
+            wanted = chain.subscriptions()
+            everything = 1 + len(wanted.programs) + len(wanted.accounts)
+            await wait_until(lambda: node.counters.subscriptions_open.total() == everything)
             node.step()  # the first slot, with which the source gets live
             await wait_until(lambda: chain.status.state == "live")
             await wait_until(lambda: len(events_of(submitted)) == 13)

@@ -152,7 +152,8 @@ async def test_one_socket_and_no_request_in_steady_state(sim: Simulator, nats_se
         await wait_until(lambda: len(bus.changes["price.SOL-PERP"]) > seen + 3)
         assert sim.counters.requests == requests
         assert (sim.counters.sockets_total, sim.counters.sockets_open) == (1, 1)
-        assert sim.counters.subscriptions_open.total() == len(publisher.chain.store.oracles()) + 4
+        wanted = publisher.chain.subscriptions()
+        assert sim.counters.subscriptions_open.total() == 1 + len(wanted.programs) + len(wanted.accounts)
 
 
 async def test_a_market_list_publishes_only_those(sim: Simulator, nats_server: LocalNatsServer) -> None:

@@ -151,8 +151,10 @@ async def test_accounts_in_another_form_are_no_data(
     "coroutine",
     [
         "drift_publisher.polling.Poller.run",
-        "drift_publisher.websocket.WebSocketSource._read",
-        "drift_publisher.websocket.WebSocketSource._subscribe",
+        "drift_publisher.websocket.WebSocketSource._keep",
+        "drift_publisher.socket_line.SocketLine._read",
+        "drift_publisher.socket_line.SocketLine._subscribe",
+        "drift_publisher.socket_line.SocketLine._renew_quiet",
         "drift_publisher.proving.Probation.watch",
         "drift_publisher.chain.Chain._return_to_first_endpoint",
         "drift_publisher.heartbeat.Heartbeat.run",
@@ -195,7 +197,8 @@ async def test_an_oracle_that_no_market_names_any_more_is_unsubscribed(
 ) -> None:
     truth = Truth(sim)
     alone, btc = with_an_oracle_of_its_own(sim.cluster), sim.cluster.perp("BTC-PERP")
-    async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server) as publisher:
+    each = ",".join(market.name for market in sim.cluster.markets)  # named, every account has its own subscription
+    async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server, markets=each) as publisher:
         await _live(publisher)
         store, before = chain_of(publisher).store, sim.counters.subscriptions_open["accountSubscribe"]
         left = str(alone.oracle)

@@ -50,6 +50,7 @@ FAULTS = {
         Fault(kind="subscription_limit", most=5, message=f"too many for {CANARY}", duration_s=1),
         Fault(kind="subscription_rate", most=5, message=f"too often for {CANARY}", duration_s=1),
         Fault(kind="idle_cut", seconds=0.1, duration_s=1),
+        Fault(kind="mute_socket", duration_s=1),
     ],
     "slots": [
         Fault(kind="slot_stuck", duration_s=2),

@@ -44,7 +44,7 @@ async def test_an_account_from_the_future_is_refused_and_the_next_true_one_is_ta
 
 
 async def test_a_subscription_that_the_node_forgot_is_made_anew(sim: Simulator, nats_server: LocalNatsServer) -> None:
-    """Slots go on and every other account too; only this oracle would stand still for ever."""
+    """Slots go on and other accounts too; only this oracle, and what comes with it, would stand still for ever."""
     async with bus_reader(nats_server), running_publisher(sim, nats_server, subscription_silence_s=1) as publisher:
         chain = chain_of(publisher)
         oracle = chain.store.perp_markets[0].oracle

@@ -351,6 +351,21 @@ def test_an_account_that_nobody_asked_for_is_refused(store: AccountStore, own: P
     assert store.refused == {"discriminator": 1, "identity": 1}
 
 
+def test_an_oracle_of_the_program_that_no_market_names_is_passed_over(
+    store: AccountStore, own: ProgramAccounts, caplog: LogCaptureFixture
+) -> None:
+    """The program owns more of them than its markets name, and all come by one subscription."""
+    for slot in (101, 102):
+        assert store.apply(own.update(pubkey(50), own.lazer(7 * 10**8), slot)) == NOTHING
+    assert (store.refused, caplog.records) == ({}, [])
+    store.apply(own.update(own.perp_at(0), own.lazer(7 * 10**8), 101))
+    assert store.refused == {"discriminator": 1}, "a market does not turn into one unnoticed"
+    moved = store.apply(own.update(own.perp_at(1), own.perp(1, "BTC-PERP", oracle=pubkey(50)), 103))
+    assert moved.new_oracles == (pubkey(50),)
+    store.apply(own.update(pubkey(50), own.lazer(9 * 10**8), 103))
+    assert store.oracle(store.perp_markets[1]) == OraclePrice(9_000_000, 0, 0)
+
+
 @settings(max_examples=100, deadline=None)
 @given(data=st.none() | st.binary(max_size=1300), whose=st.sampled_from(["perp", "spot", "oracle", "nobody", "state"]))
 def test_no_bytes_make_it_raise(own: ProgramAccounts, data: bytes | None, whose: str) -> None:

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drift_publisher.source import Subscriptions
-from drift_publisher.subscription_table import Request, SubscriptionRefused, SubscriptionTable
+from drift_publisher.subscription_table import Request, SubscriptionRefused, SubscriptionTable, requests_of
 
 SLOT = Request("slot")
 PERPS = Request("program", "Program1111", b"\x0a\xdf\x0c\x2c\x6b\xf5\x37\xf7")
 A, B = Request("account", "AccountA"), Request("account", "AccountB")
-WANTED = Subscriptions(programs=(("Program1111", PERPS.discriminator),), accounts=("AccountA", "AccountB"))
+WANTED = requests_of(Subscriptions(programs=(("Program1111", PERPS.discriminator),), accounts=("AccountA", "AccountB")))
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_what_is_wanted_is_asked_for_once(table: SubscriptionTable) -> None:
 
 
 def test_the_heartbeat_is_always_wanted(table: SubscriptionTable) -> None:
-    assert table.missing(Subscriptions()) == [SLOT]
+    assert table.missing([]) == [SLOT]
 
 
 def test_the_messages_are_json_rpc(table: SubscriptionTable) -> None:
@@ -83,11 +83,11 @@ def test_answers_may_come_in_any_order(order: list[int]) -> None:
 def test_all_are_confirmed_only_with_the_last_answer(table: SubscriptionTable) -> None:
     first, second = opened(table, A, B)
     table.confirm({"id": second, "result": 2})
-    assert not table.all_confirmed.is_set()
+    assert not table.all_answered.is_set()
     table.confirm({"id": first, "result": 1})
-    assert table.all_confirmed.is_set()
+    assert table.all_answered.is_set()
     opened(table, PERPS)
-    assert not table.all_confirmed.is_set()
+    assert not table.all_answered.is_set()
 
 
 def test_a_notification_that_outruns_its_confirmation_is_kept_in_order(table: SubscriptionTable) -> None:
@@ -123,20 +123,41 @@ def test_a_flood_of_early_notifications_is_bounded(table: SubscriptionTable) -> 
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("error", "said"),
     [
-        ({"error": {"code": -32005, "message": "Too many subscriptions"}}, "-32005 Too many subscriptions"),
-        ({"error": {"code": -32600}}, "-32600 None"),
-        ({"error": "no more"}, "no more"),
-        ({"error": None}, "None"),
-        ({}, "None"),
+        ({"code": -32601, "message": "Method not found"}, "JSON-RPC error -32601: Method not found"),
+        ({"code": -32602, "message": "Invalid params"}, "JSON-RPC error -32602: Invalid params"),
+        ({"code": 403, "message": "Forbidden"}, "JSON-RPC error 403: Forbidden"),
     ],
 )
-def test_an_error_is_raised_in_one_line(table: SubscriptionTable, answer: dict[str, Any], said: str) -> None:
+def test_a_refusal_for_good_is_raised_in_one_line(table: SubscriptionTable, error: dict[str, Any], said: str) -> None:
     (number,) = opened(table, PERPS)
     with pytest.raises(SubscriptionRefused, match=f"^programSubscribe refused: {said}$"):
-        table.confirm({"jsonrpc": "2.0", "id": number, **answer})
+        table.confirm({"jsonrpc": "2.0", "id": number, "error": error})
     assert len(table) == 0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"error": {"code": -32005, "message": "Too many subscriptions"}},
+        {"error": {"code": -32429, "message": "rate"}},
+        {"error": {"code": -32600, "message": "max subscriptions exceeded"}},
+        {"error": "no more"},
+        {"error": None},
+        {},
+    ],
+    ids=repr,
+)
+def test_a_refusal_that_may_pass_costs_no_other_subscription(table: SubscriptionTable, answer: dict[str, Any]) -> None:
+    first, second = opened(table, A, B)
+    assert table.confirm({"jsonrpc": "2.0", "id": second, **answer}) == []
+    assert not table.all_answered.is_set()
+    table.confirm({"id": first, "result": 7})
+    assert table.all_answered.is_set()
+    assert [refused.request for refused in table.take_refused()] == [B]
+    assert table.take_refused() == [], "each is told once"
+    assert (len(table), table.missing([A, B])) == (1, [SLOT, B])
 
 
 @pytest.mark.parametrize(
@@ -146,23 +167,7 @@ def test_an_answer_to_no_question_of_ours_is_ignored(table: SubscriptionTable, a
     opened(table, A)
     assert table.confirm(answer) == []
     assert len(table) == 0
-    assert not table.all_confirmed.is_set()
-
-
-def test_a_new_socket_starts_with_nothing(table: SubscriptionTable) -> None:
-    first, second = opened(table, A, B)
-    table.confirm({"id": first, "result": 7})
-    table.request_of(8, note(8))
-    table.clear()
-    assert len(table) == 0
-    assert not table.all_confirmed.is_set()
-    assert table.missing(WANTED) == [SLOT, PERPS, A, B]
-    # what the old socket had still to say counts for nothing: its ids are never used again
-    assert table.confirm({"id": second, "result": 8}) == []
-    assert table.request_of(7, note(7)) is None
-    ids = opened(table, A, B)
-    assert set(ids).isdisjoint((first, second))
-    assert [table.confirm({"id": number, "result": 8 + index}) for index, number in enumerate(ids)] == [[], []]
+    assert not table.all_answered.is_set()
 
 
 def test_ids_only_grow(table: SubscriptionTable) -> None:
@@ -184,7 +189,7 @@ def confirmed(table: SubscriptionTable, *requests: Request) -> dict[Request, int
 def test_an_account_that_nobody_wants_any_more_is_unsubscribed(table: SubscriptionTable) -> None:
     numbers = confirmed(table, SLOT, PERPS, A, B)
     assert table.superfluous(WANTED) == []
-    without_a = Subscriptions(WANTED.programs, ("AccountB",))
+    without_a = [PERPS, B]
     assert table.superfluous(without_a) == [numbers[A]]
     message = json.loads(table.close(numbers[A]))
     assert (message["method"], message["params"]) == ("accountUnsubscribe", [numbers[A]])
@@ -197,7 +202,7 @@ def test_an_account_that_nobody_wants_any_more_is_unsubscribed(table: Subscripti
 
 def test_programs_and_everything_but_the_heartbeat_can_go(table: SubscriptionTable) -> None:
     numbers = confirmed(table, SLOT, PERPS, A)
-    assert table.superfluous(Subscriptions()) == [numbers[PERPS], numbers[A]]
+    assert table.superfluous([]) == [numbers[PERPS], numbers[A]]
     assert json.loads(table.close(numbers[PERPS]))["method"] == "programUnsubscribe"
 
 
@@ -210,7 +215,7 @@ def test_an_account_that_is_wanted_again_is_asked_for_again(table: SubscriptionT
 def test_to_end_a_subscription_leaves_nothing_to_wait_for(table: SubscriptionTable) -> None:
     numbers = confirmed(table, SLOT, A)
     table.close(numbers[A])
-    assert table.all_confirmed.is_set()
+    assert table.all_answered.is_set()
 
 
 @pytest.mark.parametrize("result", [None, "7", [7], {"id": 7}, 1.5], ids=repr)
