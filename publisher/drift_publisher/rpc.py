@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, Self, TypeVar
 
@@ -13,6 +12,7 @@ import httpx
 import orjson
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, stop_never, wait_random_exponential
 
+from drift_publisher.answers import accounts_in, program_accounts_in, slot_in
 from drift_publisher.endpoints import Endpoint, EndpointPool
 from drift_publisher.errors import PublisherError, RpcUnavailable
 from drift_publisher.http_transport import BudgetTransport, CircuitOpen, retry_after_s
@@ -109,7 +109,7 @@ class RpcClient:
                 endpoint, found = await self._ask(
                     method,
                     [batch, self._options()],
-                    lambda result, batch=batch: _accounts(batch, result),  # type: ignore[misc]
+                    lambda result, batch=batch: accounts_in(batch, result),  # type: ignore[misc]
                     handled=_SPLIT if len(batch) > 1 else (),
                 )
             except RpcRefused as refused:
@@ -137,7 +137,7 @@ class RpcClient:
         _, updates = await self._ask(
             "getProgramAccounts",
             [program_id, options],
-            _program_accounts,
+            program_accounts_in,
             handled=_EVERY,
             tries=_TRIES_BEFORE_THE_FALLBACK,
         )
@@ -165,7 +165,7 @@ class RpcClient:
         """The newest slot of one endpoint, asked once; ``None`` where it does not answer."""
         try:
             async with asyncio.timeout(_SLOT_S):
-                return await self._once(endpoint, "getSlot", [{"commitment": self.commitment}], _slot)
+                return await self._once(endpoint, "getSlot", [{"commitment": self.commitment}], slot_in)
         except (_TryAgain, RpcRefused, TimeoutError):
             return None
 
@@ -281,27 +281,3 @@ def _refused(endpoint: Endpoint, method: str, refusal: Refusal) -> RpcRefused | 
 
 def _as_it_is(result: Any) -> Any:
     return result
-
-
-def _slot(result: Any) -> int:
-    if not isinstance(result, int):
-        raise TypeError("a slot is a number")
-    return result
-
-
-def _accounts(addresses: Sequence[str], result: Any) -> list[AccountUpdate]:
-    slot, now = int(result["context"]["slot"]), time.time_ns()
-    pairs = zip(addresses, result["value"], strict=True)
-    return [_update(address, slot, value, now) for address, value in pairs]
-
-
-def _program_accounts(result: Any) -> list[AccountUpdate]:
-    slot, now = int(result["context"]["slot"]), time.time_ns()
-    return [_update(str(item["pubkey"]), slot, item["account"], now) for item in result["value"]]
-
-
-def _update(address: str, slot: int, value: dict[str, Any] | None, now: int) -> AccountUpdate:
-    if value is None:
-        return AccountUpdate(address, "", slot, None, now, was_read=True)
-    data = base64.b64decode(value["data"][0])
-    return AccountUpdate(address, str(value["owner"]), slot, data, now, was_read=True)

@@ -106,7 +106,7 @@ async def test_a_limit_of_subscriptions_a_socket_is_learned_and_the_rest_goes_to
 ) -> None:
     """The seventh cuts the socket, or is refused for as long as anybody asks."""
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr("drift_publisher.socket_line._LONGEST_PACE_S", 0.1)
+    monkeypatch.setattr("drift_publisher.subscribing._LONGEST_PACE_S", 0.1)
     sim.faults.inject(Fault(kind="subscription_limit", most=LIMIT, body=body, message="no more on this socket"))
     async with followed(sim, state="", markets=",".join(market.name for market in sim.cluster.markets)) as chain:
         wanted = len(chain.subscriptions().accounts)
