@@ -17,11 +17,12 @@ from nats.js import JetStreamContext
 from nats.js.errors import KeyNotFoundError
 from nats.js.kv import KeyValue
 
+from drift_bus.nats_server import LocalNatsServer
 from drift_schemas import KINDS, SUBJECT_HEADER, Topology
 from tests.clients.test_javascript import SCRIPT as READ_BUS
 from tests.security.support import Guarded, Login
 from tests.support.buckets import buckets_follow
-from tests.support.bus_writer import price_event, sample
+from tests.support.bus_writer import BusWriter, price_event, sample
 from tests.support.node import node_script
 from tests.support.wait import wait_until
 
@@ -99,6 +100,30 @@ async def test_one_request_reads_the_last_values_of_a_bucket_and_of_the_stream(e
     subjects = [(message.headers or {})[SUBJECT_HEADER].rpartition(".")[2] for message in engine.heard[:-1]]
     assert sorted(subjects) == (["BTC-PERP", "SOL-PERP"] if "price" in wildcard else ["SOL-PERP"])
     assert engine.errors == []
+
+
+@pytest.mark.parametrize("begin", [{"seq": 1}, {"start_time": "2026-01-01T00:00:00Z"}])
+async def test_history_is_read_by_batches_without_a_consumer(engine: Login, begin: dict[str, Any]) -> None:
+    wish = json.dumps({**begin, "next_by_subj": "drift.price.>", "batch": 2}).encode()
+    await engine.hear(inbox := engine.client.new_inbox())
+    await engine.client.publish("$JS.API.DIRECT.GET.DRIFT", wish, inbox)
+    await wait_until(lambda: engine.heard and (engine.heard[-1].headers or {}).get("Status") == "204")
+    subjects = [(message.headers or {})[SUBJECT_HEADER] for message in engine.heard[:-1]]
+    assert subjects == ["drift.price.SOL-PERP", "drift.price.BTC-PERP"]
+    assert engine.errors == []
+
+
+async def test_without_accounts_a_bucket_is_an_ordinary_one(nats_server: LocalNatsServer) -> None:
+    async with BusWriter(nats_server.url) as bus:
+        for market in MARKETS:
+            await bus.change(price_event(market))
+        await buckets_follow(bus.client, bus.topology)
+        kv = await bus.client.jetstream(timeout=30).key_value("drift_price")
+        assert sorted(await kv.keys()) == sorted(MARKETS)
+        assert [entry.key for entry in await kv.history("SOL-PERP")] == ["SOL-PERP"]
+        watcher = await kv.watchall()
+        assert {(await watcher.updates(timeout=30)).key for _ in MARKETS} == set(MARKETS)
+        await watcher.stop()
 
 
 IN_JAVASCRIPT = {
