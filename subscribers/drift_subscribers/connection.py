@@ -219,7 +219,8 @@ class Connection:
         logging_in = self._client is None
         text = explain(error, logging_in=logging_in) or _redacted(f"{type(error).__name__}: {error}")
         if text != self._last_error:
-            _log.warning("NATS: %s", text)
+            # What keeps us from connecting the first time is in the error that is raised for it.
+            _log.log(logging.INFO if logging_in else logging.WARNING, "NATS: %s", text)
         self._last_error = text
 
 

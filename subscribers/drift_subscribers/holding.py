@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Generic, TypeVar
 
 from drift_subscribers.errors import FeedClosed
+from drift_subscribers.loop_end import end_tasks_with
 
 __all__ = ["Holding"]
 
@@ -26,6 +27,7 @@ class Holding(Generic[_R]):
         self, open_context: Callable[[], AbstractAsyncContextManager[_R]], ended: Callable[[Holding[_R]], None]
     ) -> None:
         self.loop = asyncio.get_running_loop()
+        end_tasks_with(self.loop)
         self.references = 0
         self._ended = ended
         self._unused = asyncio.Event()

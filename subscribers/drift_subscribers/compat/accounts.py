@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Any, Final
 
 from drift_schemas import FundingEvent, MarketEvent, PriceEvent
+from drift_subscribers.compat.missing import OnlyPublished
 
 __all__ = [
     "AMM",
     "HistoricalOracleData",
-    "OnlyPublished",
     "OraclePriceData",
     "PerpMarketAccount",
     "Variant",
@@ -20,32 +20,6 @@ __all__ = [
 ]
 
 _NAME_BYTES: Final = 32
-_REMEDIES: Final = {
-    "last_oracle_price": "use get_oracle_price_data_for_perp_market(index).price",
-    "twap": "use get_perp_market_account(index).amm.historical_oracle_data.last_oracle_price_twap",
-    "peg_multiplier": "use DriftFeed.price(name).mark_price, bid_price and ask_price",
-    "base_asset_reserve": "use DriftFeed.price(name).mark_price, bid_price and ask_price",
-    "quote_asset_reserve": "use DriftFeed.price(name).mark_price, bid_price and ask_price",
-    "get_perp_market_accounts": "use DriftClientManager.get_all_perp_markets()",
-    "get_spot_market_account": "use DriftFeed.spot(name)",
-    "get_oracle_price_data_for_spot_market": "use DriftFeed.price(name)",
-    "unsubscribe": "use DriftClientManager.release_client()",
-}
-_DEFAULT_REMEDY: Final = "use DriftFeed's events (docs/migration.md lists what they carry), or a driftpy DriftClient"
-
-
-class OnlyPublished:
-    """Names what is not there, and what to use instead, where an attribute is missing."""
-
-    __slots__ = ()
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> NoReturn:
-            remedy = _REMEDIES.get(name, _DEFAULT_REMEDY)
-            raise AttributeError(
-                f"{type(self).__name__}.{name} is not published on the bus: {remedy}", name=name, obj=self
-            )
 
 
 class Variant(str):
@@ -66,8 +40,13 @@ def variant(name: str) -> Variant:
 
 @dataclass(frozen=True, slots=True)
 class HistoricalOracleData(OnlyPublished):
-    """``amm.historical_oracle_data``: prices 1e-6."""
+    """``amm.historical_oracle_data``: prices 1e-6.
 
+    ``last_oracle_price`` is the oracle's price now; the account on the chain has that of the AMM's last update.
+    ``None``: the oracle has none.
+    """
+
+    last_oracle_price: int | None
     last_oracle_price_twap: int
     last_oracle_price_twap5min: int
 
@@ -135,7 +114,7 @@ def perp_market_account(market: MarketEvent, funding: FundingEvent, price: Price
         amm=AMM(
             oracle=market.oracle,
             oracle_source=variant(market.oracle_source),
-            historical_oracle_data=HistoricalOracleData(price.oracle_twap, price.oracle_twap_5min),
+            historical_oracle_data=HistoricalOracleData(price.oracle_price, price.oracle_twap, price.oracle_twap_5min),
             base_asset_amount_long=market.open_interest_long,
             base_asset_amount_short=-market.open_interest_short,
             max_open_interest=market.max_open_interest,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from drift_subscribers.compat.guard import never_raises
 from drift_subscribers.compat.manager import DriftClientManager
+from drift_subscribers.compat.missing import OnlyPublished
 from drift_subscribers.compat.notes import NOTES
 from drift_subscribers.compat.reader import Reader
 from drift_subscribers.compat.session import Session, own_feed
@@ -13,8 +14,8 @@ from drift_subscribers.compat.slot import ClientSlot
 __all__ = ["DriftAdapter"]
 
 
-class DriftAdapter:
-    """Market data between ``connect`` and ``disconnect``; it reads only and never trades. Nothing here raises.
+class DriftAdapter(OnlyPublished):
+    """Market data between ``connect`` and ``disconnect``; it reads only and never trades. No call here raises.
 
     Args:
         network: ``mainnet`` (or ``mainnet-beta``) or ``devnet``; data of another cluster is never returned.
@@ -28,18 +29,19 @@ class DriftAdapter:
         self._session: Session | None = None
 
     @never_raises(bool)
-    async def connect(self, wallet: object = None, sub_account: int = 0) -> bool:
+    async def connect(self, wallet: object = None, sub_account: int = 0, max_retries: int | None = None) -> bool:
         """Takes a reference, at most one for this adapter; ``False`` when no feed can be opened.
 
         Args:
             wallet: Not used: nothing is signed here.
             sub_account: Not used.
+            max_retries: Attempts at opening the feed, all in all; by default ``DRIFT_MAX_RETRIES``.
         """
         if wallet is not None or sub_account:
             text = "DriftAdapter reads market data only: wallet and sub_account are not used"
             NOTES.say("wallet", text=text)
         if self._session is None:
-            session = await self._slot.take(self.network)
+            session = await self._slot.take(self.network, max_retries=max_retries)
             if session is not None and not self._adopt(session):
                 await self._slot.give_back()
         return self._session is not None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from drift_subscribers.compat.accounts import OnlyPublished, OraclePriceData, PerpMarketAccount
+from drift_subscribers.compat.accounts import OraclePriceData, PerpMarketAccount
+from drift_subscribers.compat.missing import OnlyPublished
 from drift_subscribers.compat.notes import NOTES
 from drift_subscribers.compat.reader import Reader
 

@@ -18,6 +18,7 @@ from drift_schemas import (
     rate_8h_percent,
     scaled_decimal,
 )
+from drift_subscribers.compat.day import Day
 from drift_subscribers.compat.shapes import (
     FundingInfo,
     FundingMarket,
@@ -92,11 +93,13 @@ def perp_market(of: Figures) -> PerpMarket:
     }
 
 
-def market_stats(of: Figures, seconds: int) -> MarketStats:
-    """Makes one market's figures; base amounts become USD by the oracle price."""
+def market_stats(of: Figures, seconds: int, day: Day | None) -> MarketStats:
+    """Makes one market's figures; base amounts become USD by the oracle price, ``day`` is of the mark price."""
     market, price = of.market, of.price
+    mark = price.mark_price or 0
     long, short = market.open_interest_long, market.open_interest_short
     return {
+        "symbol": market.market,
         "markPrice": _float(price.mark_price, PRICE_EXPONENT),
         "indexPrice": _float(price.oracle_price, PRICE_EXPONENT),
         "fundingRate": of.hourly * 100,
@@ -107,6 +110,9 @@ def market_stats(of: Figures, seconds: int) -> MarketStats:
         "longOI": _open_interest_usd(of, long, 0),
         "shortOI": _open_interest_usd(of, 0, short),
         "longShortRatio": long / short if short else (math.inf if long else 0.0),
+        "priceChange24h": None if day is None else (mark - day.before) / day.before * 100,
+        "high24h": None if day is None else usd(max(mark, day.high)),
+        "low24h": None if day is None else usd(min(mark, day.low)),
     }
 
 

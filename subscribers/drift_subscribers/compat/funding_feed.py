@@ -12,6 +12,7 @@ from drift_subscribers.compat.adapter import DriftAdapter
 from drift_subscribers.compat.figures import market_totals
 from drift_subscribers.compat.guard import never_raises
 from drift_subscribers.compat.manager import DriftClientManager
+from drift_subscribers.compat.missing import OnlyPublished
 from drift_subscribers.compat.notes import NOTES
 from drift_subscribers.compat.reader import Reader
 from drift_subscribers.compat.shapes import FundingInfo, FundingMarket
@@ -19,7 +20,7 @@ from drift_subscribers.compat.shapes import FundingInfo, FundingMarket
 __all__ = ["DriftFundingFeed"]
 
 
-class DriftFundingFeed:
+class DriftFundingFeed(OnlyPublished):
     """Funding of the markets in ``MARKETS``. Nothing here raises.
 
     Args:

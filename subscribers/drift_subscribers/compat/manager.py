@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from drift_subscribers.compat.client import FeedClient
 from drift_subscribers.compat.guard import never_raises
+from drift_subscribers.compat.missing import OnlyMarketData
 from drift_subscribers.compat.notes import NOTES
 from drift_subscribers.compat.reader import Reader
 from drift_subscribers.compat.session import process_feed
@@ -15,7 +16,7 @@ from drift_subscribers.compat.slot import ClientSlot
 __all__ = ["DriftClientManager"]
 
 
-class DriftClientManager:
+class DriftClientManager(metaclass=OnlyMarketData):
     """One client for the whole process, counted: ``get_client`` takes a reference, ``release_client`` gives it back.
 
     Data calls read memory and need a reference that somebody holds. Nothing here raises.

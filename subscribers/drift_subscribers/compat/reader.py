@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from drift_schemas import FundingEvent, Kind, MarketDataEvent, MarketEvent, PriceEvent, has_settlements
 from drift_subscribers.compat.accounts import OraclePriceData, PerpMarketAccount, perp_market_account
+from drift_subscribers.compat.day import Day
 from drift_subscribers.compat.figures import (
     Figures,
     funding_info,
@@ -39,12 +40,16 @@ class Reader:
         feed: The open feed.
         cluster: The cluster that was asked for.
         ttl_s: Oldest entry to use, in seconds by kind.
+        days: Tells the 24 hours before a price; ``None`` where they are not known.
     """
 
-    def __init__(self, feed: Reads, cluster: str, ttl_s: Mapping[Kind, float]) -> None:
+    def __init__(
+        self, feed: Reads, cluster: str, ttl_s: Mapping[Kind, float], days: Callable[[PriceEvent], Day | None]
+    ) -> None:
         self._feed = feed
         self._cluster = cluster
         self._ttl_s = ttl_s
+        self._days = days
 
     def funding_rate(self, market: object) -> FundingRate | None:
         """Last settled funding and the mark price."""
@@ -77,7 +82,9 @@ class Reader:
         """Prices, funding, open interest and volume of one market."""
         name = self._name(market)
         figures, seconds = (None, None) if name is None else (self._figures(name), self._seconds(name))
-        return None if figures is None or seconds is None else market_stats(figures, seconds)
+        if figures is None or seconds is None:
+            return None
+        return market_stats(figures, seconds, self._days(figures.price))
 
     def oracle_price(self, market: object) -> float | None:
         """Oracle price in USD."""

@@ -10,8 +10,9 @@ from typing import Final
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from drift_schemas import InvalidPrefix
+from drift_schemas import InvalidPrefix, PriceEvent
 from drift_subscribers.compat.client import FeedClient
+from drift_subscribers.compat.day import Day, Days
 from drift_subscribers.compat.networks import agrees, cluster_of
 from drift_subscribers.compat.notes import LOG, NOTES
 from drift_subscribers.compat.reader import Reader
@@ -61,10 +62,12 @@ class Session:
         self.references = 0
         self.waiting = 0
         self._settings = CompatSettings.from_environment()
-        self._pool = FeedPool(lambda _: _patiently(open_feed, self._settings))
+        self._pool = FeedPool(lambda _: _patiently(open_feed, self._settings, self._max_retries))
         self._leases: dict[asyncio.AbstractEventLoop, SharedFeed[DriftFeed]] = {}
         self._feeds: dict[asyncio.AbstractEventLoop, DriftFeed] = {}
+        self._days: dict[asyncio.AbstractEventLoop, Days] = {}
         self._failed = False
+        self._max_retries = self._settings.max_retries
 
     @property
     def connected(self) -> bool:
@@ -72,13 +75,20 @@ class Session:
         feeds = self._living()
         return any(feed.connected for feed in feeds.values()) if feeds else not self._failed
 
-    async def open(self) -> bool:
-        """Opens the feed in this event loop, once for all who ask; ``False`` (and a log line) where it cannot be."""
+    async def open(self, *, max_retries: int | None = None) -> bool:
+        """Opens the feed in this event loop, once for all who ask; ``False`` (and a log line) where it cannot be.
+
+        Args:
+            max_retries: Attempts, where those of the settings are not wanted; whoever opens decides.
+        """
         loop = asyncio.get_running_loop()
         for gone in [known for known in list(self._leases) if known.is_closed()]:
             self._leases.pop(gone, None)
             self._feeds.pop(gone, None)
+            self._days.pop(gone, None)
         lease = self._leases.get(loop)
+        if loop not in self._feeds:
+            self._max_retries = _attempts(max_retries, self._settings)
         if lease is None:
             lease = self._leases[loop] = self._pool.lease(self._settings.nats_servers, {})
         self._failed = True
@@ -109,7 +119,7 @@ class Session:
             return None
         loop = _running_loop()
         feed = feeds[loop] if loop in feeds else next(iter(feeds.values()))
-        return Reader(feed, self.cluster, self._settings.ttl_s)
+        return Reader(feed, self.cluster, self._settings.ttl_s, lambda price: self._day(loop, price))
 
     async def reconnect(self) -> bool:
         """Closes the feed and opens it again; one that is reconnecting already is waited for instead."""
@@ -125,14 +135,32 @@ class Session:
     async def close(self) -> None:
         """Gives the feeds back, each in its own event loop."""
         leases, self._leases, self._feeds = self._leases, {}, {}
+        days, self._days = self._days, {}
         for loop, lease in leases.items():
             if loop is asyncio.get_running_loop():
+                if loop in days:
+                    await days[loop].stop()
                 await lease.release()
             elif not loop.is_closed():
+                if loop in days:
+                    asyncio.run_coroutine_threadsafe(days[loop].stop(), loop)
                 asyncio.run_coroutine_threadsafe(lease.release(), loop)
+
+    def _day(self, loop: asyncio.AbstractEventLoop | None, price: PriceEvent) -> Day | None:
+        """The 24 hours before a price, where they are read in this event loop."""
+        if loop is None or (feed := self._feeds.get(loop)) is None:
+            return None
+        if loop not in self._days:
+            self._days[loop] = Days(feed)
+        return self._days[loop].before(price)
 
     def _living(self) -> dict[asyncio.AbstractEventLoop, DriftFeed]:
         return {loop: feed for loop, feed in list(self._feeds.items()) if not loop.is_closed()}
+
+
+def _attempts(wanted: object, settings: CompatSettings) -> int:
+    """Whatever the old code gave: what is not a count is the settings' number, and 0 is one attempt, as there."""
+    return max(1, wanted) if isinstance(wanted, int) and not isinstance(wanted, bool) else settings.max_retries
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
@@ -143,10 +171,10 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 @asynccontextmanager
-async def _patiently(open_feed: OpenFeed, settings: CompatSettings) -> AsyncIterator[DriftFeed]:
+async def _patiently(open_feed: OpenFeed, settings: CompatSettings, attempts: int) -> AsyncIterator[DriftFeed]:
     """Opens a feed, trying again after random pauses that may double each time."""
     retrying = AsyncRetrying(
-        stop=stop_after_attempt(settings.max_retries),
+        stop=stop_after_attempt(attempts),
         wait=wait_random_exponential(multiplier=settings.retry_backoff_s, max=_LONGEST_PAUSE_S),
         retry=retry_if_exception_type((FeedError, OSError)),
         before_sleep=_tell_retry,

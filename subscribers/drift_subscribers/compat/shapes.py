@@ -37,9 +37,12 @@ class PerpMarket(TypedDict):
 class MarketStats(TypedDict):
     """One perp market's figures: prices, open interest and volume in USD, rates in percent.
 
-    ``nextFundingTime`` is in seconds from now; ``longShortRatio`` is ``inf`` without shorts, 0 without either.
+    ``nextFundingTime`` is in seconds from now; ``longShortRatio`` is ``inf`` without shorts, 0 without either. The
+    figures of 24 hours are of the mark price, ``priceChange24h`` in percent. They are ``None`` until the stream's
+    history was read, which the first call begins, and where it is not whole.
     """
 
+    symbol: str
     markPrice: float
     indexPrice: float
     fundingRate: float
@@ -50,6 +53,9 @@ class MarketStats(TypedDict):
     longOI: float
     shortOI: float
     longShortRatio: float
+    priceChange24h: float | None
+    high24h: float | None
+    low24h: float | None
 
 
 class MarketTotals(TypedDict):

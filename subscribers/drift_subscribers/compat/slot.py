@@ -35,8 +35,13 @@ class ClientSlot:
         session = self._session
         return 0 if session is None else session.references
 
-    async def take(self, network: object) -> Session | None:
-        """One more reference; ``None`` where nothing could be opened, or another network's client is held."""
+    async def take(self, network: object, *, max_retries: int | None = None) -> Session | None:
+        """One more reference; ``None`` where nothing could be opened, or another network's client is held.
+
+        Args:
+            network: The network that is wanted.
+            max_retries: Attempts at opening, where the settings' are not wanted.
+        """
         cluster = known_cluster(network)
         if cluster is None:
             return None
@@ -51,7 +56,7 @@ class ClientSlot:
             session.waiting += 1
         opened = False
         try:
-            opened = await session.open()
+            opened = await session.open(max_retries=max_retries)
         finally:
             with self._lock:
                 session.waiting -= 1

@@ -30,6 +30,7 @@ ROW = {
     "baseAssetAmountShort": 400_000.0,
 }
 STATS = {
+    "symbol": "SOL-PERP",
     "markPrice": 150.3,
     "indexPrice": 150.0,
     "fundingRate": 0.001,
@@ -40,6 +41,9 @@ STATS = {
     "longOI": 75_000_000.0,
     "shortOI": 60_000_000.0,
     "longShortRatio": 1.25,
+    "priceChange24h": None,
+    "high24h": None,
+    "low24h": None,
 }
 
 

@@ -19,7 +19,7 @@ COROUTINES = {
     DriftClientManager.get_all_perp_markets: "()",
     DriftClientManager.is_initialized: "()",
     DriftClientManager.force_reconnect: "()",
-    DriftAdapter.connect: "(self, wallet=None, sub_account=0)",
+    DriftAdapter.connect: "(self, wallet=None, sub_account=0, max_retries=None)",
     DriftAdapter.disconnect: "(self)",
     DriftAdapter.get_funding_rate: "(self, market)",
     DriftAdapter.get_time_to_funding: "(self)",
