@@ -7,11 +7,12 @@ import atexit
 import contextlib
 import time
 import weakref
-from typing import Final
+from typing import Any, Final
 
 __all__ = ["end_tasks_with"]
 
 _PATIENCE_S: Final = 5.0
+_INTERRUPTS: Final = 3
 _loops: Final[weakref.WeakSet[asyncio.AbstractEventLoop]] = weakref.WeakSet()
 
 
@@ -24,7 +25,7 @@ def end_tasks_with(loop: asyncio.AbstractEventLoop) -> None:
     if loop in _loops:
         return
     _loops.add(loop)
-    close = loop.close
+    close, handler = loop.close, loop.get_exception_handler()
 
     def close_after_tasks() -> None:
         try:
@@ -32,22 +33,38 @@ def end_tasks_with(loop: asyncio.AbstractEventLoop) -> None:
         finally:
             close()
 
+    def handle(of: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        # Ctrl-C raises in whichever task runs, and Python says it at the end: not once more for that task.
+        if isinstance(context.get("exception"), KeyboardInterrupt | SystemExit):
+            return
+        (handler or type(of).default_exception_handler)(of, context)
+
     with contextlib.suppress(AttributeError):  # a loop that cannot be told: the exit of Python remains
         loop.close = close_after_tasks  # type: ignore[method-assign]
+        loop.set_exception_handler(handle)
 
 
 def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
     """Does nothing where the loop is closed, or where it cannot run now."""
     if loop.is_closed() or loop.is_running() or asyncio._get_running_loop() is not None:
         return
-    if asyncio.all_tasks(loop):
-        loop.run_until_complete(_cancel_all(loop))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-
-
-async def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
-    """Cancels until there is nothing left but us: what ends may begin something to end itself by."""
     deadline = time.monotonic() + _PATIENCE_S
+    for last in (False,) * (_INTERRUPTS - 1) + (True,):
+        if not asyncio.all_tasks(loop):
+            return
+        try:
+            loop.run_until_complete(_cancel_all(loop, deadline))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        except (KeyboardInterrupt, SystemExit):
+            # A task that waits for an interrupted one raises the same interrupt again.
+            if last:
+                raise
+        else:
+            return
+
+
+async def _cancel_all(loop: asyncio.AbstractEventLoop, deadline: float) -> None:
+    """Cancels until there is nothing left but us: what ends may begin something to end itself by."""
     while (tasks := asyncio.all_tasks(loop) - {asyncio.current_task()}) and time.monotonic() < deadline:
         for task in tasks:
             task.cancel()
@@ -61,6 +78,7 @@ def _end_all() -> None:
     for loop in list(_loops):
         with contextlib.suppress(Exception):
             if loop.is_running():
-                asyncio.run_coroutine_threadsafe(_cancel_all(loop), loop).result(_PATIENCE_S)
+                ending = _cancel_all(loop, time.monotonic() + _PATIENCE_S)
+                asyncio.run_coroutine_threadsafe(ending, loop).result(_PATIENCE_S)
             else:
                 _end_tasks(loop)

@@ -24,7 +24,9 @@ _PATIENCE_S = 100
 @asynccontextmanager
 async def old_program(end: str, url: str) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-X", "dev", "-W", "ignore::ResourceWarning", str(PROGRAM), end),
+        sys.executable,
+        str(PROGRAM),
+        end,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
