@@ -71,10 +71,7 @@ async def test_it_runs(block: Block, nats_server: LocalNatsServer, tmp_path: Pat
         pytest.importorskip("polars", reason="polars is not installed: make setup")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     async with AsyncExitStack() as stack:
-        async with BusWriter(nats_server.url) as past:
-            event = price_event("SOL-PERP", 149_000_000)
-            three_hours_ago = str(time.time_ns() - 3 * 3600 * 10**9)
-            await past.raw("drift.price.SOL-PERP", encode(event), {STORED_AT_HEADER: three_hours_ago})
+        await a_past(nats_server)
         bus = await stack.enter_async_context(living_bus(nats_server.url))
         await odd_values(bus)
         await bus.change(market_event("SOL-PERP"))
@@ -100,6 +97,14 @@ async def test_it_runs(block: Block, nats_server: LocalNatsServer, tmp_path: Pat
                 assert process.returncode == 0, errors.decode()
 
 
+async def a_past(server: LocalNatsServer) -> None:
+    """A history that is hours old, for a replay that begins two hours ago."""
+    async with BusWriter(server.url) as bus:
+        event = encode(price_event("SOL-PERP", 149_000_000))
+        three_hours_ago = str(time.time_ns() - 3 * 3600 * 10**9)
+        await bus.raw("drift.price.SOL-PERP", event, {STORED_AT_HEADER: three_hours_ago})
+
+
 async def odd_values(bus: LivingPublisher) -> None:
     """A market whose oracle's account is missing, and that never settled."""
     missing = ("oracle_price", "oracle_confidence", "oracle_slot", "bid_price", "ask_price", "mark_price")
@@ -114,14 +119,14 @@ async def outlives_odd_values(bus: LivingPublisher, process: asyncio.subprocess.
     assert process.stdout is not None
     assert process.stderr is not None
     for price in (100, 200):
-        reading = asyncio.ensure_future(process.stdout.readline())
-        while not reading.done():  # it may not have subscribed yet
-            await bus.change(funding_event("SOL-PERP", 1_500_000))
-            await bus.change(price_event("SOL-PERP", price * 10**6))
-            await asyncio.wait({reading}, timeout=0.05)
-        if not reading.result():
-            pytest.fail((await process.stderr.read()).decode())
-        while str(price) not in reading.result().decode():  # what was on its way before
+        line = ""
+        while str(price) not in line:  # else one of what was on its way before
             reading = asyncio.ensure_future(process.stdout.readline())
-            assert await reading
+            while not reading.done():  # it may not have subscribed yet
+                await bus.change(funding_event("SOL-PERP", 1_500_000))
+                await bus.change(price_event("SOL-PERP", price * 10**6))
+                await asyncio.wait({reading}, timeout=0.05)
+            line = reading.result().decode()
+            if not line:
+                pytest.fail((await process.stderr.read()).decode())
         await odd_values(bus)

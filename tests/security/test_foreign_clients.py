@@ -89,27 +89,30 @@ async def test_what_nats_py_may_not(engine: Login) -> None:
         assert f'permissions violation for publish to "{subject}' in engine.errors[0], name
 
 
-@pytest.mark.parametrize("stream", [TOPOLOGY.stream, *(TOPOLOGY.bucket_stream(kind) for kind in KINDS)])
-async def test_one_request_reads_the_last_values_of_a_bucket_and_of_the_stream(engine: Login, stream: str) -> None:
-    """A batched direct get, as every language can ask it: answers on the reply subject, the end is a status 204."""
-    wildcard = "drift.price.>" if stream == TOPOLOGY.stream else f"$KV.{stream.removeprefix('KV_')}.>"
-    inbox = engine.client.new_inbox()
-    await engine.hear(inbox)
-    await engine.client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps({"multi_last": [wildcard]}).encode(), inbox)
+async def batch(engine: Login, stream: str, wish: dict[str, Any]) -> list[str]:
+    """A batched direct get as every language can ask it: answers come on the reply subject, a status 204 ends them."""
+    engine.heard.clear()
+    await engine.hear(inbox := engine.client.new_inbox())
+    await engine.client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(wish).encode(), inbox)
     await wait_until(lambda: engine.heard and (engine.heard[-1].headers or {}).get("Status") == "204")
-    subjects = [(message.headers or {})[SUBJECT_HEADER].rpartition(".")[2] for message in engine.heard[:-1]]
-    assert sorted(subjects) == (["BTC-PERP", "SOL-PERP"] if "price" in wildcard else ["SOL-PERP"])
+    return [(message.headers or {})[SUBJECT_HEADER] for message in engine.heard[:-1]]
+
+
+async def test_one_request_reads_the_last_values_of_a_bucket_and_of_the_stream(engine: Login) -> None:
+    for kind in KINDS:
+        markets = sorted(MARKETS) if kind == "price" else ["SOL-PERP"]
+        bucket = f"$KV.{TOPOLOGY.bucket(kind)}."
+        found = await batch(engine, TOPOLOGY.bucket_stream(kind), {"multi_last": [f"{bucket}>"]})
+        assert sorted(found) == [bucket + market for market in markets]
+        found = await batch(engine, TOPOLOGY.stream, {"multi_last": [TOPOLOGY.subjects.of_kind(kind)]})
+        assert sorted(found) == [f"drift.{kind}.{market}" for market in markets]
     assert engine.errors == []
 
 
-@pytest.mark.parametrize("begin", [{"seq": 1}, {"start_time": "2026-01-01T00:00:00Z"}])
-async def test_history_is_read_by_batches_without_a_consumer(engine: Login, begin: dict[str, Any]) -> None:
-    wish = json.dumps({**begin, "next_by_subj": "drift.price.>", "batch": 2}).encode()
-    await engine.hear(inbox := engine.client.new_inbox())
-    await engine.client.publish("$JS.API.DIRECT.GET.DRIFT", wish, inbox)
-    await wait_until(lambda: engine.heard and (engine.heard[-1].headers or {}).get("Status") == "204")
-    subjects = [(message.headers or {})[SUBJECT_HEADER] for message in engine.heard[:-1]]
-    assert subjects == ["drift.price.SOL-PERP", "drift.price.BTC-PERP"]
+async def test_history_is_read_by_batches_without_a_consumer(engine: Login) -> None:
+    for begin in ({"seq": 1}, {"start_time": "2026-01-01T00:00:00Z"}):
+        found = await batch(engine, TOPOLOGY.stream, {**begin, "next_by_subj": "drift.price.>", "batch": 2})
+        assert found == ["drift.price.SOL-PERP", "drift.price.BTC-PERP"]
     assert engine.errors == []
 
 

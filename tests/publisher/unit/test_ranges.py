@@ -73,7 +73,7 @@ def contents(profile: AnyProfile, data: st.DataObject) -> Iterator[tuple[Kind, C
 
 
 @pytest.mark.parametrize("program", sorted(PROFILES))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_any_accounts_give_integers_that_fit_their_fields(program: str, data: st.DataObject) -> None:
     for kind, content in contents(PROFILES[program], data):
