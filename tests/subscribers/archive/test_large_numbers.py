@@ -49,6 +49,18 @@ async def test_what_fits_no_column_is_left_out_counted_and_named(
     assert [(one.sequence, one.event) for one in events_in(tmp_path / "csv")] == stored(bus)
 
 
+async def test_an_export_of_which_nothing_fits_is_whole_and_goes_on(bus: BusWriter, tmp_path: Path) -> None:
+    await bus.change(market_event(max_open_interest=2**128 - 1))
+    done = await export_history(bus.client, bus.topology, tmp_path)
+    assert (done.manifest.refused, done.manifest.rows, done.manifest.finished) == (1, 0, True)
+    await bus.change(market_event(max_open_interest=1))
+    done = await export_history(bus.client, bus.topology, tmp_path)
+    assert (done.manifest.refused, done.new_rows) == (1, 1)
+    assert [one.sequence for one in events_in(tmp_path)] == [2]
+    imported = await import_history(bus.client, Topology("imported"), ExportSource(tmp_path), listen_s=0)
+    assert imported.rows == 1
+
+
 async def test_an_export_goes_on_with_the_columns_that_it_was_begun_with(bus: BusWriter, tmp_path: Path) -> None:
     """One of an earlier version has signed columns only; its parts and the new ones are one table."""
     await bus.change(price_event("SOL-PERP", 1))
