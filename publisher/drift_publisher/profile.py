@@ -84,6 +84,7 @@ class ProgramProfile(Generic[_Perp, _Spot, _State]):
         oracle_formats: Oracle source → how its account is read.
         rules: Its formulas.
         open_client: Makes the client of an endpoint over a store.
+        require_client: Raises ``SettingsError`` where a package is missing that the client needs; it imports nothing.
     """
 
     name: str
@@ -97,6 +98,7 @@ class ProgramProfile(Generic[_Perp, _Spot, _State]):
     oracle_formats: Mapping[str, OracleFormat]
     rules: Rules[_Perp, _Spot, _State]
     open_client: Callable[[AccountStore, Endpoint, Lifecycle], Client]
+    require_client: Callable[[], None] = lambda: None
 
     @property
     def state_address(self) -> str:

@@ -162,6 +162,14 @@ async def test_a_publisher_of_drift_without_driftpy_names_the_extra(
         asyncio.timeout(60),
     ):
         said = (await stderr.read()).decode()  # to its end: it does not try again and again
+        _, out, _ = await drift_bus(
+            *("doctor", "--rpc-url", sim.http_url, "--ws-url", sim.ws_url, "--nats-url", NOBODY, "--json"),
+            environment=environment,
+            folder=tmp_path,
+        )
+    findings = {finding["check"]: finding for finding in map(json.loads, out.splitlines()) if "check" in finding}
+    assert findings["program"]["result"] == "failed"
+    assert "pip install 'drift-bus[drift-v2]'" in findings["program"]["what"]
     assert "program drift-v2 needs driftpy" in said.splitlines()[-1]
     assert "pip install 'drift-bus[drift-v2]'" in said.splitlines()[-1]
     assert "Traceback" not in said

@@ -34,16 +34,16 @@ DISTRIBUTIONS: Final[Mapping[str, set[str]]] = {
 
 _WITHOUT: Final = """
 import sys
+from importlib.machinery import PathFinder
 
 
-class Without:
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        if name.partition(".")[0] in {names!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+class Without(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in {names!r} else PathFinder.find_spec(name, path, target)
 
 
-sys.meta_path.insert(0, Without)
+sys.meta_path[sys.meta_path.index(PathFinder)] = Without
 """
 
 

@@ -180,6 +180,10 @@ class _Examiner:
             profile = await choose_program(self._rpc, self._settings.program)
         except SettingsError as error:
             return failed("", str(error), "set DRIFT_BUS_PROGRAM, or DRIFT_BUS_RPC_URL")
+        try:
+            profile.require_client()
+        except SettingsError as error:
+            return failed("", str(error), "install it, or follow another program with DRIFT_BUS_PROGRAM")
         remedy = "is it the right cluster, and the right program? See DRIFT_BUS_RPC_URL"
         [state] = await self._rpc.accounts([profile.state_address])
         if state.data is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from drift_publisher.accounts import SpotRates
@@ -25,16 +26,27 @@ __all__ = ["DRIFT_V2"]
 _PROGRAM_ID: Final = "dRiftyHA39MWEi3m9aunc5MzRF1JYuBsbn6VPcn33UH"
 
 
+def _require_client() -> None:
+    for name in ("driftpy", "anchorpy", "solana", "construct"):
+        if find_spec(name) is None:
+            raise _not_installed(name)
+
+
 def _open_client(store: AccountStore, endpoint: Endpoint, lifecycle: Lifecycle) -> Client:
+    _require_client()
     # driftpy takes a second and 45 MB to import: only whoever follows Drift pays for it
     try:
         from drift_publisher.profiles.drift_v2.client import StoreDriftClient
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"program drift-v2 needs driftpy ({error.name} is not installed): pip install 'drift-bus[drift-v2]' on "
-            "Python 3.11 or 3.12 (docs/deployment.md says how without a compiler); velocity-v1 needs none of it"
-        ) from error
+    except ModuleNotFoundError as error:  # what driftpy itself needs
+        raise _not_installed(error.name) from error
     return StoreDriftClient(store, endpoint, lifecycle)
+
+
+def _not_installed(name: str | None) -> SettingsError:
+    return SettingsError(
+        f"program drift-v2 needs driftpy ({name} is not installed): pip install 'drift-bus[drift-v2]' on "
+        "Python 3.11 or 3.12 (docs/deployment.md says how without a compiler); velocity-v1 needs none of it"
+    )
 
 
 def _spot_rates(market: SpotMarket) -> SpotRates:
@@ -70,4 +82,5 @@ DRIFT_V2: Final = ProgramProfile(
         more_prices=lambda *_: {},
     ),
     open_client=_open_client,
+    require_client=_require_client,
 )
