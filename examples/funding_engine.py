@@ -7,7 +7,7 @@ import argparse
 import asyncio
 
 from drift_schemas import FundingEvent
-from drift_subscribers import DriftFeed, Lossless
+from drift_subscribers import DriftFeed, Lossless, NatsAccess
 
 
 def line(funding: FundingEvent) -> str:
@@ -41,8 +41,9 @@ async def main() -> None:
     arguments.add_argument("--seconds", type=float, help="stop after so many seconds")
     wanted = arguments.parse_args()
 
+    access = NatsAccess.from_environment()  # the key, where the server asks for one: DRIFT_BUS_NATS_NKEY_SEED_FILE, …
     try:
-        async with asyncio.timeout(wanted.seconds), DriftFeed(wanted.nats_url) as feed:
+        async with asyncio.timeout(wanted.seconds), DriftFeed(wanted.nats_url, access=access) as feed:
             await follow(feed, wanted.market, wanted.count)
     except TimeoutError:
         pass

@@ -89,6 +89,14 @@ def init(
             help="Where JetStream stores, if not in the server's DIR: /var/lib/nats. The server must be able to write.",
         ),
     ] = None,
+    monitor: Annotated[
+        str | None,
+        typer.Option(
+            "--monitor",
+            metavar="HOST:PORT",
+            help="Where the server tells its health and figures, to everybody: 127.0.0.1:8222. Default: nowhere.",
+        ),
+    ] = None,
     accept: Annotated[
         Path | None,
         typer.Option(
@@ -132,6 +140,7 @@ def init(
         server_folder=_absolute("--server-dir", server_dir),
         client_folder=_absolute("--client-dir", client_dir),
         store=_absolute("--store-dir", store_dir),
+        monitor=_address("--monitor", monitor) if monitor is not None else None,
         accept=accept,
     )
     written = write_folder(folder, plan, force=force)

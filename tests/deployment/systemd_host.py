@@ -14,17 +14,21 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import stat
 import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+import urllib.request
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+
+import yaml
 
 from drift_bus.nats_server import find_nats_server
 from drift_schemas.access import NatsAccess
@@ -37,21 +41,22 @@ ROOT: Final = Path(__file__).parents[2]
 UNITS: Final = Path("/etc/systemd/system")
 STATE: Final = Path("/var/lib/nats")
 
+_PORT: Final = 4222
 _RESTARTS: Final = 3
 """How often a service may begin again: a publisher that is quicker than its server ends, and comes again."""
 
 # Lines that only systemd or a package registry can follow; what they bring is brought otherwise.
-_BROUGHT: Final = ("python3 -m venv ", "/opt/drift-bus/bin/pip ", "systemctl ")
+_BROUGHT: Final = ("python3 -m venv ", "/opt/drift-bus/bin/pip ", "systemctl ", "docker ")
 
 
-def blocks() -> list[list[str]]:
-    """The commands of each block of the section, continued lines joined."""
-    section = (ROOT / "docs/deployment.md").read_text(encoding="utf-8").split("\n## systemd\n")[1].split("\n## ")[0]
+def blocks(title: str) -> list[list[str]]:
+    """The commands of each block of a section, continued lines joined."""
+    section = (ROOT / "docs/deployment.md").read_text(encoding="utf-8").split(f"\n## {title}\n")[1].split("\n## ")[0]
     found = re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
     return [re.sub(r"\\\n\s*", "", block).splitlines() for block in found]
 
 
-def follow(block: list[str], **replaced: str) -> None:
+def follow(block: list[str], replaced: Mapping[str, str], *, cwd: Path = ROOT) -> None:
     """Runs a block, but for what is brought otherwise."""
     lines = [line for line in block if not line.startswith(_BROUGHT)]
     text = "\n".join(lines)
@@ -62,7 +67,7 @@ def follow(block: list[str], **replaced: str) -> None:
         ["bash", "-euc", text],
         check=True,
         stdout=sys.stderr,
-        cwd=ROOT,
+        cwd=cwd,
         env={**os.environ, "PATH": f"/opt/drift-bus/bin:{os.environ['PATH']}"},
     )
 
@@ -109,7 +114,7 @@ async def services() -> AsyncIterator[dict[str, Service]]:
         yield running
         for service in reversed(running.values()):
             status = await asyncio.to_thread(service.stop)
-            assert status == 0, (service.unit.name, status, service.said())
+            assert status in {0, -signal.SIGTERM}, (service.unit.name, status, service.said())
     except BaseException:
         for service in running.values():
             sys.stderr.write(f"--- {service.unit.name}, status {service.status}\n{service.said()}\n")
@@ -122,6 +127,8 @@ async def services() -> AsyncIterator[dict[str, Service]]:
 async def seen(running: dict[str, Service], url: str, access: NatsAccess) -> str:
     """The program of a fresh price, as an engine gets it; what ends meanwhile is started again, as by systemd."""
     async with asyncio.timeout(60):
+        while not listens(_PORT):
+            await asyncio.sleep(0.02)
         while True:
             for service in running.values():
                 service.keep_alive()
@@ -133,18 +140,81 @@ async def seen(running: dict[str, Service], url: str, access: NatsAccess) -> str
             await asyncio.sleep(0.05)
 
 
+def listens(port: int) -> bool:
+    """Somebody takes connections on this machine's port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def owners(folder: Path) -> list[int]:
     """The users to whom what is in a folder belongs."""
     return sorted({path.stat().st_uid for path in folder.rglob("*")})
 
 
+def container(name: str, *lines: str, command: str) -> Service:
+    """What the images and the compose file give a program, said as a unit: user 10001, and a disk to read."""
+    path = UNITS / f"{name}.service"
+    common = ("[Service]", "User=drift", "ProtectSystem=strict", "PrivateTmp=yes", "Restart=always", "RestartSec=0.2")
+    path.write_text("\n".join([*common, *lines, f"ExecStart={command}"]))
+    return Service(Unit(path))
+
+
+async def containers(sim: Simulator) -> str:
+    """Follows the block about keys for Docker, and puts the folders where ``deploy/compose.keys.yml`` mounts them."""
+    scratch, data = Path("/run/project"), Path("/run/data")
+    scratch.mkdir()
+    data.mkdir()
+    os.chown(data, 10001, 10001)
+    (block,) = (block for block in blocks("One machine, Docker"))
+    follow(block, {}, cwd=scratch)
+    with Path("/etc/passwd").open("a") as passwd, Path("/etc/group").open("a") as group:
+        passwd.write("drift:x:10001:10001::/:/usr/sbin/nologin\n")
+        group.write("drift:x:10001:\n")
+    with Path("/etc/hosts").open("a") as hosts:
+        hosts.write("127.0.0.1 nats\n")
+    override = yaml.safe_load((ROOT / "deploy/compose.keys.yml").read_text(encoding="utf-8"))["services"]
+    for folder in ("/etc/nats", "/run/keys", "/data"):
+        Path(folder).mkdir(exist_ok=True)
+    mount("--bind", str(data), "/data")
+
+    def mounted(service: str) -> dict[str, Any]:
+        (volume,) = override[service]["volumes"]
+        source, target, _ = volume.split(":")
+        mount("--bind", str(scratch / source), target)
+        return dict(override[service])
+
+    nats = mounted("nats")
+    publisher = mounted("publisher")
+    (settings,) = publisher["env_file"]
+    chain = f"Environment=DRIFT_BUS_RPC_URL={sim.http_url} DRIFT_BUS_WS_URL={sim.ws_url}"
+    running = {
+        "nats": container(
+            "nats", "ReadWritePaths=/data", command=f"/usr/local/bin/nats-server {' '.join(nats['command'])}"
+        ),
+        "publisher": container(
+            "publisher", chain, f"EnvironmentFile={scratch / settings}", command="/opt/drift-bus/bin/drift-bus publish"
+        ),
+    }
+    try:
+        keys = scratch / override["engine"]["volumes"][0].split(":")[0]
+        login = NatsAccess(nkey_seed_file=f"{keys}/engine.nk", tls_ca=f"{keys}/ca.pem", tls_first=True)
+        program = await seen(running, "tls://nats:4222", login)
+        with urllib.request.urlopen("http://127.0.0.1:8222/healthz", timeout=10) as answer:  # the image's health check
+            assert json.load(answer) == {"status": "ok"}
+        assert owners(Path("/data")) == [10001]
+        return program
+    finally:
+        for service in running.values():
+            service.stop(at_once=True)
+
+
 async def main() -> None:
     """Follows the page, looks from an engine's place, and tells what there was to see."""
     prepare()
-    plain, guarded = blocks()
+    plain, guarded = blocks("systemd")
     told: dict[str, Any] = {}
     async with Simulator(SimulatorConfig(program="velocity-v1")) as sim:
-        follow(plain, **{"https://…": sim.http_url, ".venv/bin/nats-server": str(find_nats_server())})
+        follow(plain, {"https://…": sim.http_url, ".venv/bin/nats-server": str(find_nats_server())})
         with Path("/etc/drift-bus/publisher.env").open("a") as file:
             file.write(f"DRIFT_BUS_WS_URL={sim.ws_url}\n")
         async with services() as running:
@@ -152,7 +222,7 @@ async def main() -> None:
             told["users"] = sorted({user for service in running.values() for user in service.user_ids})
         told["store"] = owners(STATE)
         with tempfile.TemporaryDirectory(dir="/run") as auth:
-            follow(guarded, **{"./auth": auth, " auth/": f" {auth}/"})
+            follow(guarded, {"./auth": auth, " auth/": f" {auth}/"})
             async with services() as running:
                 login = NatsAccess(nkey_seed_file=f"{auth}/engine.nk", tls_ca=f"{auth}/ca.pem", tls_first=True)
                 told["guarded"] = await seen(running, "tls://nats.example.com:4222", login)
@@ -163,6 +233,7 @@ async def main() -> None:
                         told["stranger"] = "is let in"
                 except CannotConnect:
                     told["stranger"] = "is refused"
+        told["containers"] = await containers(sim)
     sys.stdout.write(json.dumps(told))
 
 

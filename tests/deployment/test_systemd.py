@@ -55,6 +55,7 @@ def test_what_is_documented_starts_and_serves_an_engine_with_and_without_keys() 
     assert len(told["store"]) == 1
     assert set(told["store"]) < set(users), "the store is the server's"
     assert told["store with keys"] == told["store"], "and stays so"
+    assert told["containers"] == "velocity-v1", "the containers' user reads its keys too"
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)

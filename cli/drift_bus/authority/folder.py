@@ -115,11 +115,12 @@ def _texts(
 def _server_config(folder: Path, plan: Plan, accounts: Sequence[Account]) -> str:
     there = plan.server_folder or folder
     host, port = plan.listen
+    monitor = f"\nhttp: {json.dumps('{}:{}'.format(*plan.monitor))}" if plan.monitor else ""
     domain = f"\n  domain: {json.dumps(plan.topology.domain)}" if plan.topology.domain else ""
     return f"""{_MARK} for the prefix {plan.topology.prefix}. It holds public keys only.
 # Start the server: nats-server -c {there / SERVER_CONFIG}
 
-listen: {json.dumps(f"{host}:{port}")}
+listen: {json.dumps(f"{host}:{port}")}{monitor}
 max_payload: {_MAX_PAYLOAD}
 
 jetstream {{

@@ -24,6 +24,7 @@ class Plan:
         server_folder: Where the server finds this folder, if not where we write it, as in a container.
         client_folder: Where a role's program finds its key and the CA, if not where we write them.
         store: Where JetStream stores, if not in this folder.
+        monitor: Host and port of the server's health and figures, which ask for no login; ``None``: nowhere.
         accept: An earlier folder: its certificate is kept, and a second configuration also accepts its keys.
     """
 
@@ -36,4 +37,5 @@ class Plan:
     server_folder: Path | None = None
     client_folder: Path | None = None
     store: Path | None = None
+    monitor: tuple[str, int] | None = None
     accept: Path | None = None
