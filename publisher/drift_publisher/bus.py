@@ -278,7 +278,7 @@ class Bus:
                     self.counts["retried"] += 1
                     outcome = await self._ask(message, reign)
         except _NotStored as last:
-            if reign == self._reign:
+            if reign == self._reign and self._is_leading():
                 self._report(f"{message.subject}: given up: {last}")
         if reign != self._reign:
             return
