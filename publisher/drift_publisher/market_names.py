@@ -62,9 +62,11 @@ class MarketNames:
 
     def claim(self, key: MarketKey, name: str, status: str) -> tuple[MarketKey, ...]:
         """Notes a market's on-chain name and status; returns the others whose names on the bus are changed by it."""
-        before = self._claimed.get(key)
+        before, rank = self._claimed.get(key), _RANKS.get(status, _LIVE)
+        if before == name and self._claims[name].get(key) == rank:
+            return ()  # as with nearly every report about a market
         self._claimed[key] = name
-        self._claims[name][key] = _RANKS.get(status, _LIVE)
+        self._claims[name][key] = rank
         moved = [] if before in (None, name) else self._withdraw(before or "", key)
         moved += self._settle(name)
         return tuple(dict.fromkeys(other for other in moved if other != key))

@@ -124,7 +124,9 @@ class Projector:
         """Writes down which re-assertions were acknowledged since the last time."""
         self._journal.write()
 
-    def _publish(self, key: MarketKey, kinds: Iterable[Kind], *, reassert: bool = False, is_news: bool = False) -> None:
+    def _publish(
+        self, key: MarketKey, kinds: tuple[Kind, ...], *, reassert: bool = False, is_news: bool = False
+    ) -> None:
         market = self._store.market(key)
         if market is None or not self._store.oracle_was_read(market):
             return
@@ -135,11 +137,11 @@ class Projector:
         if not kinds:
             return
         try:
-            origin, now = self._origin(market, key, name), self._clock()
+            origin, now, history = self._origin(market, key, name), self._clock(), self._history()
             for kind, content in self._project(key, kinds, origin):
                 standing = self._standing_of(kind, key, name)
                 message = standing.next_message(
-                    origin, content, now, reassert=reassert, is_news=is_news, history=self._history()
+                    origin, content, now, reassert=reassert, is_news=is_news, history=history
                 )
                 if message is not None:
                     self._bus.submit(message)
@@ -154,14 +156,15 @@ class Projector:
                 where = {"market": name, "epoch": self.epoch}
                 _log.exception("%s cannot be projected; the other markets go on", name, extra=where)
 
-    def _confirmed(self, market: Market, key: MarketKey, kinds: Iterable[Kind]) -> list[Kind]:
+    def _confirmed(self, market: Market, key: MarketKey, kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
         """Those of the kinds of which every account that they rest on was told of lately; notes the others.
 
         The newest report of the market's own account must have been believed, too.
         """
         own_is = self._is_confirmed(market.pubkey) and not self._store.is_doubtful(market.pubkey)
-        all_are = own_is and all(map(self._is_confirmed, self._store.behind(market)))
-        confirmed = [kind for kind in kinds if all_are or (own_is and kind in _OF_ITS_OWN_ACCOUNT)]
+        if own_is and all(map(self._is_confirmed, self._store.beside(market))):
+            return kinds
+        confirmed = tuple(kind for kind in kinds if own_is and kind in _OF_ITS_OWN_ACCOUNT)
         self._held_back.update((kind, key) for kind in kinds if kind not in confirmed)
         return confirmed
 

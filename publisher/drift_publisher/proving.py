@@ -17,7 +17,8 @@ from drift_publisher.source import AccountUpdate, Deliver, SourceStatus
 __all__ = ["Probation"]
 
 _SLOTS_AT_THEIR_PACE: Final = LOOK_EVERY_S
-_PROOF_LASTS_S: Final = 60.0
+_PROOF_LASTS_S: Final = 45.0
+_PATIENCE_S: Final = 10.0
 _UNDECIDED_S: Final = 20.0
 _UNDECIDED_LOOK_S: Final = 1.0
 
@@ -94,7 +95,10 @@ class Probation:
             if not self._gate.is_open:
                 continue  # it is being proven
             try:
-                await self._judge.check(self._endpoint, self.told)
+                async with asyncio.timeout(_PATIENCE_S):
+                    await self._judge.check(self._endpoint, self.told)
+            except TimeoutError:
+                self._go_on_without_proof(before, f"no answer for {_PATIENCE_S:g} s")
             except NodeNotProven as error:
                 if not (isinstance(error, NodeUndecided) or self._judge.answers_late(self._endpoint, self.told)):
                     self._pool.failed(self._endpoint, str(error), at_once=True)

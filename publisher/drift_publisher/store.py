@@ -75,6 +75,7 @@ class AccountStore:
         self.names = MarketNames()
         self.seen: dict[MarketKey, str] = {}
         self._selection = selection or Selection()
+        self._state_alone = (profile.state_address,)
         self._versions: dict[str, Versioned] = {}
         self._prices: defaultdict[str, dict[str, OraclePrice | None]] = defaultdict(dict)
         self._users: defaultdict[str, set[MarketKey]] = defaultdict(set)
@@ -153,9 +154,11 @@ class AccountStore:
 
     def behind(self, market: Market) -> tuple[str, ...]:
         """Addresses of the accounts that a market's values rest on."""
-        if market.oracle_source == _NO_ACCOUNT:
-            return (market.pubkey, self.profile.state_address)
-        return (market.pubkey, market.oracle, self.profile.state_address)
+        return (market.pubkey, *self.beside(market))
+
+    def beside(self, market: Market) -> tuple[str, ...]:
+        """Those of them that are not the market's own."""
+        return self._state_alone if market.oracle_source == _NO_ACCOUNT else (market.oracle, *self._state_alone)
 
     def oracle_discriminators(self, address: str) -> frozenset[bytes]:
         """What the oracle's account begins with by each market that names it; empty bytes for a foreign program's."""
