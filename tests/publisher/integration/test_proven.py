@@ -120,8 +120,9 @@ async def test_what_a_socket_told_before_it_was_proven_comes_after(
 
 
 @pytest.mark.usefixtures("impatient", "watchful")
+@pytest.mark.parametrize("source", ["websocket", "polling"])
 async def test_a_chain_whose_slots_start_over_is_followed(
-    lagging: Lagging, nats_server: LocalNatsServer, monkeypatch: pytest.MonkeyPatch
+    lagging: Lagging, nats_server: LocalNatsServer, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
     monkeypatch.setattr("drift_publisher.proof._GOES_ON_S", 1.0)
     lagging.behind_s = 0
@@ -129,10 +130,10 @@ async def test_a_chain_whose_slots_start_over_is_followed(
     async with (
         lagging.node() as sim,
         bus_reader(nats_server) as bus,
-        running_publisher(sim, nats_server, **FAST) as publisher,
+        running_publisher(sim, nats_server, source=source, **FAST) as publisher,
     ):
         chain = chain_of(publisher)
-        await wait_until(lambda: chain.status.state == "live")
+        await wait_until(lambda: chain.status.is_alive)
         await wait_until(lambda: bus.changes["price.SOL-PERP"])
         top = sim.slot
         sim.cluster.slot -= 5000
@@ -144,6 +145,7 @@ async def test_a_chain_whose_slots_start_over_is_followed(
         await wait_until(is_a_new_history)
         assert any(reason.startswith("slots come, but lower than slot") for reason in reasons), reasons
         await wait_until(lambda: chain.status.is_alive)
+        sim.pause_walk()
         sim.set_oracle_price("SOL-PERP", 111_000_000)
         await wait_until(lambda: getattr(bus.last("price", "SOL-PERP"), "oracle_price", None) == 111_000_000)
         newest = bus.last("price", "SOL-PERP")

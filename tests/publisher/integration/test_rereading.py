@@ -29,7 +29,7 @@ async def test_a_lost_notification_is_made_up_for(
     sim: Simulator, nats_server: LocalNatsServer, source: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A settlement, then the status of a market that rests: nothing tells of either."""
-    monkeypatch.setattr("drift_publisher.heard._READ_AGAIN_S", 1.5)  # the real eight seconds are in the unit tests
+    monkeypatch.setattr("drift_publisher.heard._READ_AGAIN_S", 0.8)  # the real eight seconds are in the unit tests
     async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server, source=source) as publisher:
         chain = chain_of(publisher)
         await wait_until(lambda: chain.status.is_alive and bus.last("funding", "SOL-PERP"))
@@ -57,13 +57,15 @@ async def test_a_lost_notification_is_made_up_for(
         assert chain.status.reconnects == 0
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_what_cannot_be_read_again_is_not_confirmed(
     sim: Simulator, nats_server: LocalNatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The socket lives and every account is quiet, but no request gets an answer: values run out, and it is said."""
-    monkeypatch.setattr("drift_publisher.heard.CONFIRMED_S", 3.0)
-    monkeypatch.setattr("drift_publisher.rereading._PATIENCE_S", 2.0)
-    monkeypatch.setattr("drift_publisher.heard._READ_AGAIN_S", 2.0)
+    monkeypatch.setattr("drift_publisher.heard.CONFIRMED_S", 2.0)
+    monkeypatch.setattr("drift_publisher.rereading._PATIENCE_S", 1.0)
+    monkeypatch.setattr("drift_publisher.heard._READ_AGAIN_S", 1.0)
+    monkeypatch.setattr("drift_publisher.standing.reassert_every_s", lambda _: 0.5)
     async with bus_reader(nats_server) as bus, running_publisher(sim, nats_server) as publisher:
         chain = chain_of(publisher)
         await wait_until(lambda: chain.status.state == "live" and bus.reassertions["market.SOL-PERP"] is not None)
@@ -80,7 +82,7 @@ async def test_what_cannot_be_read_again_is_not_confirmed(
         assert "neither heard of nor read for" in readiness.markets["SOL-PERP"][0].detail
         said = {key: len(events) for key, events in bus.reassertions.items()}
         since = time.monotonic()
-        await wait_until(lambda: time.monotonic() > since + 4, what="every price would have been confirmed")
+        await wait_until(lambda: time.monotonic() > since + 1.5, what="every price would have been confirmed")
         assert {key: len(events) for key, events in bus.reassertions.items()} == said
         sim.faults.clear()
         await wait_until(lambda: not chain.overdue(), what="it recovers by itself")
@@ -92,7 +94,8 @@ async def test_a_chain_at_rest_costs_few_requests_whatever_the_number_of_engines
 ) -> None:
     """Every account rests: one request for all of them in each round, a look at the node now and then, no more."""
     monkeypatch.setattr("drift_publisher.heard.CONFIRMED_S", 3.0)
-    monkeypatch.setattr("drift_publisher.heard._READ_AGAIN_S", 2.0)
+    monkeypatch.setattr("drift_publisher.heard._READ_AGAIN_S", 1.0)
+    monkeypatch.setattr("drift_publisher.heard._QUIET_S", 0.5)
     async with contextlib.AsyncExitStack() as stack:
         publisher = await stack.enter_async_context(running_publisher(sim, nats_server))
         chain = chain_of(publisher)
@@ -103,6 +106,6 @@ async def test_a_chain_at_rest_costs_few_requests_whatever_the_number_of_engines
             for _ in range(engines):
                 await stack.enter_async_context(DriftFeed(nats_server.url))
             before, began = sim.counters.requests, time.monotonic()
-            await wait_until(lambda: time.monotonic() > began + 3.5)  # noqa: B023
+            await wait_until(lambda: time.monotonic() > began + 1.5)  # noqa: B023
             assert chain.overdue() == []
             assert 1 <= sim.counters.requests - before <= 3, f"{engines} engines"
