@@ -83,11 +83,12 @@ export async function* readBus(nc, { prefix = "drift", kind, market }) {
       epoch = event.epoch;
       newest.clear(); // the stream may be a new one, which counts from 1
     }
-    const known = newest.get(event.market) ?? 0n;
+    const known = newest.get(event.market);
     if (sequence <= known) continue; // the snapshot held it already
     newest.set(event.market, sequence);
-    const missed = BigInt(message.headers.get("Nats-Last-Sequence")) > known; // so an unchanged value may be news
-    yield { from: "live", sequence, event, isChange: missed || !message.headers.has("Drift-Reassertion") };
+    // an unchanged value is news to whoever never saw the market, or missed what came before
+    const isNews = known === undefined || BigInt(message.headers.get("Nats-Last-Sequence")) > known;
+    yield { from: "live", sequence, event, isChange: isNews || !message.headers.has("Drift-Reassertion") };
   }
 }
 

@@ -116,7 +116,8 @@ def _market_channel(topology: Topology, kind: Kind, model: type[Event]) -> dict[
     return {
         "address": f"{topology.prefix}.{kind}.{{market}}",
         "description": (
-            f"{_summary(model)} Stored in the stream {topology.stream}, and kept for {ttl_s} s in the bucket {bucket}."
+            f"{_summary(model)} Stored in the stream {topology.stream}, and kept for {ttl_s} s in the bucket {bucket}, "
+            "where a key that ran out leaves a marker: a message without payload, with the header Nats-Marker-Reason."
         ),
         "parameters": {"market": _MARKET},
         "messages": {kind: {"$ref": f"#/components/messages/{kind}"}},

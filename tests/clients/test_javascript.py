@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from drift_bus.nats_server import LocalNatsServer
-from drift_schemas import EVENT_TYPES, KINDS, Kind, MarketDataEvent
+from drift_schemas import EVENT_TYPES, KINDS, TTL_HEADER, Kind, MarketDataEvent, encode
 from drift_schemas.codec import TEXT_FIELDS
 from drift_schemas.names import market_token
 from drift_subscribers import DriftFeed
@@ -86,11 +85,15 @@ async def test_a_value_that_expired_and_is_confirmed_again_is_news(
     nats_server: LocalNatsServer, tmp_path: Path
 ) -> None:
     async with BusWriter(nats_server.url) as bus:
-        for market in ("SOL-PERP", "BTC-PERP"):
-            await bus.change(sample("price", market))
-        await buckets_follow(bus.client, bus.topology)
-        expired = {"filter": "$KV.drift_price.BTC-PERP"}
-        await bus.client.request("$JS.API.STREAM.PURGE.KV_drift_price", json.dumps(expired).encode(), timeout=30)
+        await bus.change(sample("price", "SOL-PERP"))
+        await bus.raw("drift.price.BTC-PERP", encode(sample("price", "BTC-PERP")), {TTL_HEADER: "1s"})
+
+        async def is_marked() -> bool:
+            subject = "$JS.API.DIRECT.GET.KV_drift_price.$KV.drift_price.BTC-PERP"
+            answer = await bus.client.request(subject, b"", timeout=30)
+            return "Nats-Marker-Reason" in (answer.headers or {})
+
+        await wait_until(is_marked, what="the key runs out, and leaves a marker")
         async with node_script(tmp_path, SCRIPT, "--nats-url", nats_server.url, "--count", "2") as printed:
             assert (await anext(printed))["event"]["market"] == "SOL-PERP"  # it has subscribed before
             await bus.reassert(sample("price", "SOL-PERP"))
