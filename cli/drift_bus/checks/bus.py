@@ -107,7 +107,7 @@ async def _jetstream(bus: BusUnderTest, link: Link) -> Finding:
     except NoOneAnswers:
         if await _can_read(bus, link):
             return skipped("", "JetStream tells nothing of itself here, and has the streams: a leaf node of an engine")
-        return failed("", link.where.silence, remedy)
+        return failed("", link.where.silence, link.where.elsewhere if link.where.domain else remedy)
     except ApiError as error:
         return failed("", str(error), remedy)
     except Denied:

@@ -111,7 +111,7 @@ class Days:
 
     def before(self, price: PriceEvent) -> Day | None:
         """The day of a market that ends now, as far as it is read; reads on in the running event loop's background."""
-        recreations = self._feed.statistics().recreations
+        recreations = self._feed._counters.recreations
         if self._recreations != recreations:
             self._recreations, self._readings = recreations, {}
         origin = _Origin(price.market, price.program, price.cluster)
