@@ -36,7 +36,7 @@ NONE_NEWER = pytest.param(HERE, marks=pytest.mark.skip(reason=f"no Python newer 
 IMPORT_ALL = """
 import importlib, pkgutil, warnings
 warnings.simplefilter("error")
-warnings.filterwarnings("default", module=r"(nats|msgpack|pydantic|tenacity|pydantic_core)\\\\b")
+warnings.filterwarnings("default", module=r"(nats|msgpack|pydantic|tenacity|pydantic_core)\\b")
 import drift_schemas, drift_subscribers
 for package in (drift_schemas, drift_subscribers):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
