@@ -61,6 +61,7 @@ class SourceStatus:
 
     Attributes:
         silence_s: Longest time without a new slot before the source counts as stalled.
+        has_heard_slots: Some node told one, proven or not.
         histories: Histories of slots: 0 before a node was proven; one more each time that slots start over lower.
         renewed: Subscriptions that fell silent and were made anew.
         notified: Reports about accounts that came by subscription, without a request.
@@ -77,6 +78,7 @@ class SourceStatus:
     slot: int = 0
     slot_at_ns: int | None = None
     slot_at: float = 0.0
+    has_heard_slots: bool = False
     histories: int = 0
     sockets: int = 0
     subscriptions: int = 0
@@ -128,6 +130,7 @@ class SourceStatus:
 
     def hear_slot(self, slot: int) -> None:
         """Lets whoever listens hear a slot."""
+        self.has_heard_slots = True
         if self.on_slot is not None:
             self.on_slot(slot)
 
@@ -138,7 +141,7 @@ class SourceStatus:
 
     def lost(self, reason: str) -> None:
         """The source delivers nothing more for now."""
-        self.state = "stalled" if self.slot else "connecting"
+        self.state = "stalled" if self.slot or self.has_heard_slots else "connecting"
         self.reason = redact(reason)
 
     def explain(self, reason: str) -> None:

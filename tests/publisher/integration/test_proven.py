@@ -72,7 +72,7 @@ async def test_a_node_that_lags_is_heard_by_nobody(lagging: Lagging, nats_server
         await wait_until(lambda: bus.status is not None and "s behind ours" in bus.status.reason)
         assert _said(bus) == 0
         assert bus.status is not None
-        assert (bus.status.source_state, bus.status.slot, bus.status.accounts_reread_total) == ("connecting", 0, 0)
+        assert (bus.status.source_state, bus.status.slot, bus.status.accounts_reread_total) == ("stalled", 0, 0)
         assert not publisher.health.readiness().ready
 
         lagging.behind_s = 0
