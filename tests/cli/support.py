@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import nats
 from nats.aio.client import Client
 
 from drift_schemas import (
@@ -30,9 +29,9 @@ from drift_schemas import (
     encode,
     schema_of,
 )
-from drift_schemas.access import close_quietly
 from tests.cli.forked import ForkedCommand, forked_command
 from tests.support.buckets import buckets_follow
+from tests.support.connecting import nats_client
 from tests.support.publishing import PATIENT_LEASE_S
 
 __all__ = [
@@ -181,16 +180,13 @@ class Bus:
     @asynccontextmanager
     async def on(cls, url: str, prefix: str = "drift") -> AsyncIterator[Bus]:
         """A bus on the server at ``url``, with its stream and buckets."""
-        client = await nats.connect(url)
-        try:
+        async with nats_client(url) as client:
             bus = cls(client, prefix)
             for config in bus.topology.configs():
                 subject = f"$JS.API.STREAM.CREATE.{config['name']}"
                 reply = await client.request(subject, json.dumps(config).encode(), timeout=30)
                 assert "error" not in json.loads(reply.data), reply.data
             yield bus
-        finally:
-            await close_quietly(client)
 
     async def publish(self, event: MarketDataEvent, *, reassertion: bool = False) -> None:
         """Publishes one event and waits until the stream has it, and its bucket."""

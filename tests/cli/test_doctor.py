@@ -7,14 +7,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import nats
 import pytest
 
 from drift_bus.nats_server import LocalNatsServer
 from drift_publisher.profiles import DRIFT_V2
 from drift_schemas import Topology
-from drift_schemas.access import close_quietly
 from drift_simulator import Fault, Simulator, SimulatorConfig
+from tests.support.connecting import nats_client
 from tests.support.wait import wait_until
 
 from .support import Bus, Finished, drift_bus, drift_bus_anew
@@ -57,12 +56,9 @@ def rpc(sim: Simulator) -> tuple[str, ...]:
 
 
 async def streams_of(url: str) -> set[str]:
-    client = await nats.connect(url)
-    try:
+    async with nats_client(url) as client:
         reply = await client.request("$JS.API.STREAM.NAMES", timeout=30)
         return set(json.loads(reply.data)["streams"] or ())
-    finally:
-        await close_quietly(client)
 
 
 async def test_all_is_well_and_nothing_is_left_behind(
@@ -160,11 +156,12 @@ async def test_streams_that_are_not_as_they_should_be(
     topology = Topology()
     wrong = {**topology.stream_config(), "republish": None, "allow_direct": False}
     limited = {**topology.funding_history_config(), "max_bytes": 10_000_000}
-    client = await nats.connect(nats_server.url)
-    for config in (wrong, topology.bucket_config("price"), limited):
-        reply = await client.request(f"$JS.API.STREAM.CREATE.{config['name']}", json.dumps(config).encode(), timeout=30)
-        assert "error" not in json.loads(reply.data), reply.data
-    await close_quietly(client)
+    async with nats_client(nats_server.url) as client:
+        for config in (wrong, topology.bucket_config("price"), limited):
+            reply = await client.request(
+                f"$JS.API.STREAM.CREATE.{config['name']}", json.dumps(config).encode(), timeout=30
+            )
+            assert "error" not in json.loads(reply.data), reply.data
     found = await diagnosis(tmp_path, *rpc(sim), "--nats-url", nats_server.url)
     assert found.failures == {"stream DRIFT", "canary stream"}
     assert "allow_direct, republish" in found.says("stream DRIFT")

@@ -6,16 +6,15 @@ import asyncio
 from collections import Counter
 from typing import Any, Self
 
-import nats
 import pytest
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from drift_publisher.bus import Bus
 from drift_schemas import KINDS, MSG_ID_HEADER, REASSERTION_HEADER, Kind, MarketDataEvent, Topology
-from drift_schemas.access import close_quietly
 from drift_schemas.codec import unpack
 from drift_subscribers import DriftFeed, EventStream, Lossless
+from tests.support.connecting import nats_client
 
 __all__ = ["Acknowledged", "Witness", "repeated", "stored_changes", "stored_epochs", "stored_sequences"]
 
@@ -72,8 +71,7 @@ async def stored_epochs(url: str, topology: Topology) -> list[int]:
 
 
 async def _stored(url: str, topology: Topology, kinds: tuple[Kind, ...]) -> list[Msg]:
-    client = await nats.connect(url.split(","))
-    try:
+    async with nats_client(url) as client:
         config = ConsumerConfig(
             ack_policy=AckPolicy.NONE,
             deliver_policy=DeliverPolicy.ALL,
@@ -88,14 +86,11 @@ async def _stored(url: str, topology: Topology, kinds: tuple[Kind, ...]) -> list
             found += await pull.fetch(min(left, 500), timeout=30)
             left = found[-1].metadata.num_pending
         return found
-    finally:
-        await close_quietly(client)
 
 
 async def stored_sequences(url: str, topology: Topology) -> set[int]:
     """Sequences of everything in the stream."""
-    client = await nats.connect(url.split(","))
-    try:
+    async with nats_client(url) as client:
         pull = await client.jetstream(timeout=30).pull_subscribe(
             topology.subjects.everything,
             stream=topology.stream,
@@ -110,8 +105,6 @@ async def stored_sequences(url: str, topology: Topology) -> set[int]:
                 left = message.metadata.num_pending
                 found.add(message.metadata.sequence.stream)
         return found
-    finally:
-        await close_quietly(client)
 
 
 def repeated(values: list[Any]) -> list[Any]:

@@ -10,8 +10,8 @@ import pytest
 
 from drift_bus.nats_server import LocalNatsServer
 from drift_schemas import KINDS, MAX_MESSAGE_BYTES, Topology, bucket_ttl_s, encode, reassert_every_s
-from drift_schemas.access import close_quietly
 from tests.support.bus_writer import BusWriter, funding_event, price_event
+from tests.support.connecting import nats_client
 from tests.support.wait import wait_until
 
 
@@ -53,17 +53,16 @@ async def test_the_server_takes_them_and_one_publish_feeds_all_three(nats_server
         message = await live.next_msg(timeout=30)
         assert (message.subject, message.data) == ("drift.price.SOL-PERP", encode(event))
         assert (message.headers or {})["Nats-Sequence"] == str(sequence)
-        client = await nats.connect(nats_server.url)
-        bucket = await client.jetstream(timeout=30).key_value("drift_price")
+        async with nats_client(nats_server.url) as client:
+            bucket = await client.jetstream(timeout=30).key_value("drift_price")
 
-        async def kept() -> bytes | None:
-            try:
-                return (await bucket.get("SOL-PERP")).value
-            except nats.js.errors.KeyNotFoundError:
-                return None
+            async def kept() -> bytes | None:
+                try:
+                    return (await bucket.get("SOL-PERP")).value
+                except nats.js.errors.KeyNotFoundError:
+                    return None
 
-        assert await wait_until(kept) == encode(event)
-        await close_quietly(client)
+            assert await wait_until(kept) == encode(event)
 
 
 async def test_making_them_again_changes_nothing(nats_server: LocalNatsServer) -> None:
@@ -77,22 +76,21 @@ async def test_a_key_leaves_its_bucket_with_its_ttl(nats_server: LocalNatsServer
     async with BusWriter(nats_server.url) as bus:
         event = price_event("SOL-PERP")
         await bus.raw("drift.price.SOL-PERP", encode(event), {"Nats-TTL": "1s"})
-        client = await nats.connect(nats_server.url)
-        bucket = await client.jetstream(timeout=30).key_value("drift_price")
+        async with nats_client(nats_server.url) as client:
+            bucket = await client.jetstream(timeout=30).key_value("drift_price")
 
-        async def keys() -> list[str]:
-            try:
-                return await bucket.keys()
-            except nats.js.errors.NoKeysError:
-                return []
+            async def keys() -> list[str]:
+                try:
+                    return await bucket.keys()
+                except nats.js.errors.NoKeysError:
+                    return []
 
-        await wait_until(keys)
+            await wait_until(keys)
 
-        async def gone() -> bool:
-            return not await keys()
+            async def gone() -> bool:
+                return not await keys()
 
-        await wait_until(gone)
-        await close_quietly(client)
+            await wait_until(gone)
 
 
 async def test_the_funding_history_outlives_the_stream_and_holds_nothing_else(nats_server: LocalNatsServer) -> None:
@@ -133,13 +131,12 @@ async def test_a_reassertion_leaves_the_funding_history_with_its_ttl(nats_server
 async def test_any_age_that_settings_allow_is_one_that_the_server_takes(
     age_s: int, nats_server: LocalNatsServer
 ) -> None:
-    client = await nats.connect(nats_server.url)
-    for config in Topology(max_age_s=age_s, funding_max_age_s=age_s).configs():
-        answer = await client.request(
-            f"$JS.API.STREAM.CREATE.{config['name']}", json.dumps(config).encode(), timeout=30
-        )
-        assert "error" not in json.loads(answer.data), answer.data
-    await close_quietly(client)
+    async with nats_client(nats_server.url) as client:
+        for config in Topology(max_age_s=age_s, funding_max_age_s=age_s).configs():
+            answer = await client.request(
+                f"$JS.API.STREAM.CREATE.{config['name']}", json.dumps(config).encode(), timeout=30
+            )
+            assert "error" not in json.loads(answer.data), answer.data
 
 
 async def _is(reading: Callable[[], Awaitable[int]], wanted: int) -> bool:

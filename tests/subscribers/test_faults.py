@@ -9,16 +9,15 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-import nats
 import pytest
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from drift_bus.nats_server import LocalNatsServer
 from drift_schemas import REASSERTION_HEADER, Kind, MarketDataEvent, Topology
-from drift_schemas.access import close_quietly
 from drift_subscribers import DriftFeed, EventStream, Lossless, MarketNotFound, StaleData, StaleReason
 from tests.subscribers.support import ManualClock
 from tests.support.bus_writer import BusWriter, funding_event, price_event
+from tests.support.connecting import nats_client
 from tests.support.line import Line
 from tests.support.wait import wait_until
 
@@ -141,8 +140,7 @@ class Load:
 
 async def _stream_holds(url: str) -> dict[str, list[int]]:
     """Sequences of the changes in the stream, by subject, read by bare nats-py."""
-    client = await nats.connect(url)
-    try:
+    async with nats_client(url) as client:
         config = ConsumerConfig(ack_policy=AckPolicy.NONE, deliver_policy=DeliverPolicy.ALL, mem_storage=True)
         pull = await client.jetstream(timeout=30).pull_subscribe(
             TOPOLOGY.subjects.everything, stream=TOPOLOGY.stream, config=config
@@ -155,8 +153,6 @@ async def _stream_holds(url: str) -> dict[str, list[int]]:
                 if REASSERTION_HEADER not in (message.headers or {}):
                     found[message.subject].append(message.metadata.sequence.stream)
         return dict(found)
-    finally:
-        await close_quietly(client)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -230,7 +230,11 @@ class BusWriter:
             **self._access.login().options_for(client),
         )
         if self._make:
-            await self.make_stream()
+            try:
+                await self.make_stream()
+            except BaseException:
+                await close_quietly(self.client)
+                raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

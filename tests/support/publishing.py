@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import nats
 from driftpy.drift_client import DriftClient
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -31,8 +30,8 @@ from drift_schemas import (
     decode_event,
     decode_status,
 )
-from drift_schemas.access import close_quietly
 from drift_simulator import CaptureReplay, Simulator
+from tests.support.connecting import nats_client
 from tests.support.wait import wait_until
 
 __all__ = [
@@ -165,13 +164,10 @@ class BusReader:
 async def bus_reader(server: LocalNatsServer, prefix: str = "drift") -> AsyncIterator[BusReader]:
     """A core subscriber on everything under the prefix."""
     reader = BusReader(prefix)
-    client = await nats.connect(server.url, max_reconnect_attempts=-1, reconnect_time_wait=1)
-    try:
+    async with nats_client(server.url, max_reconnect_attempts=-1, reconnect_time_wait=1) as client:
         await client.subscribe(f"{prefix}.>", cb=reader.on_message)
         await client.flush()
         yield reader
-    finally:
-        await close_quietly(client)
 
 
 async def keys_of(client: Client, kind: Kind, topology: Topology | None = None) -> set[str]:

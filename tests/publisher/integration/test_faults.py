@@ -8,8 +8,11 @@ from drift_bus.nats_server import LocalNatsServer
 from drift_publisher import PublisherSettings, RpcUnavailable, SettingsError, UnknownMarket
 from drift_publisher.publisher import Publisher
 from drift_simulator import Fault, Simulator
+from tests.support.programs import only
 from tests.support.publishing import bus_reader, chain_of, running_publisher
 from tests.support.wait import wait_until
+
+program = only("drift-v2", why="what is shown is how the connection takes faults")
 
 
 @pytest.mark.usefixtures("impatient")

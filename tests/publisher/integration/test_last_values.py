@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import nats
 import pytest
 
 from drift_bus.nats_server import LocalNatsServer
 from drift_publisher.epoch import Term, claim_epoch
 from drift_publisher.last_values import last_contents
 from drift_schemas import KINDS, Topology
-from drift_schemas.access import close_quietly
 from drift_simulator import Simulator
+from tests.support.connecting import nats_client
 from tests.support.publishing import BusReader, bus_reader, running_publisher
 from tests.support.wait import wait_until
 
@@ -58,16 +57,13 @@ async def test_values_of_another_program_or_cluster_are_none_of_ours(
 ) -> None:
     async with running_publisher(sim, nats_server) as publisher:
         await wait_until(lambda: publisher.bus is not None and publisher.bus.counts["stored"] > 20, what="values")
-    client = await nats.connect(nats_server.url)
-    try:
+    async with nats_client(nats_server.url) as client:
         term = await claim_epoch(client, TOPOLOGY)
         ours = {"program": sim.cluster.program.name, "cluster": "simulated"}
         held = await last_contents(client, TOPOLOGY, term, **ours)
         assert held is not None
         assert {subject.split(".")[2] for subject in held} == set(KINDS)
         assert await last_contents(client, TOPOLOGY, term, **{**ours, **foreign}) == {}
-    finally:
-        await close_quietly(client)
 
 
 async def test_a_replica_that_has_not_heard_of_the_term_is_not_believed(
@@ -75,12 +71,9 @@ async def test_a_replica_that_has_not_heard_of_the_term_is_not_believed(
 ) -> None:
     async with running_publisher(sim, nats_server) as publisher:
         await wait_until(lambda: publisher.bus is not None and publisher.bus.counts["stored"] > 20, what="values")
-    client = await nats.connect(nats_server.url)
-    try:
+    async with nats_client(nats_server.url) as client:
         term = await claim_epoch(client, TOPOLOGY)
         later = Term(term.epoch + 1, term.sequence + 10_000, term.fences)
         held = await last_contents(client, TOPOLOGY, later, program=sim.cluster.program.name, cluster="simulated")
         assert held is None
         assert "every value is published anew" in caplog.text
-    finally:
-        await close_quietly(client)

@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-import nats
 import pytest
 from nats.aio.client import Client
 
@@ -18,7 +17,7 @@ from drift_publisher.errors import PrefixTaken
 from drift_publisher.lease import Lease, LeaseLost
 from drift_publisher.stream_setup import ensure_topology
 from drift_schemas import Topology
-from drift_schemas.access import close_quietly
+from tests.support.connecting import nats_client
 from tests.support.wait import wait_until
 
 TOPOLOGY = Topology()
@@ -40,11 +39,8 @@ async def server(nats_server: LocalNatsServer) -> LocalNatsServer:
 
 @asynccontextmanager
 async def connected(server: LocalNatsServer) -> AsyncIterator[Client]:
-    client = await nats.connect(server.url, max_reconnect_attempts=-1, reconnect_time_wait=0.1)
-    try:
+    async with nats_client(server.url, max_reconnect_attempts=-1, reconnect_time_wait=0.1) as client:
         yield client
-    finally:
-        await close_quietly(client)
 
 
 @asynccontextmanager

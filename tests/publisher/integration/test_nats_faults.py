@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import nats
 import pytest
 
 from drift_bus.nats_server import LocalNatsServer
@@ -19,10 +18,10 @@ from drift_publisher.bus import Bus
 from drift_publisher.publisher import Publisher
 from drift_publisher.stream_setup import ensure_topology
 from drift_schemas import KINDS, MSG_ID_HEADER, Topology, bucket_ttl_s
-from drift_schemas.access import close_quietly
 from drift_simulator import Simulator
 from drift_subscribers import DriftFeed
 from tests.deployment.ledger import stored_changes
+from tests.support.connecting import nats_client
 from tests.support.programs import only
 from tests.support.publishing import bus_reader, running_publisher
 from tests.support.wait import wait_until
@@ -93,32 +92,29 @@ async def test_what_waited_out_an_outage_is_dropped_and_counted_not_sent_late(
 
 
 async def test_setting_up_twice_changes_nothing(nats_server: LocalNatsServer) -> None:
-    client = await nats.connect(nats_server.url)
-    assert await ensure_topology(client, Topology())
-    first = [await client.jetstream(timeout=30).stream_info(Topology().bucket_stream(kind)) for kind in KINDS]
-    assert not await ensure_topology(client, Topology())
-    again = [await client.jetstream(timeout=30).stream_info(Topology().bucket_stream(kind)) for kind in KINDS]
-    assert [info.config for info in first] == [info.config for info in again]
-    await close_quietly(client)
+    async with nats_client(nats_server.url) as client:
+        assert await ensure_topology(client, Topology())
+        first = [await client.jetstream(timeout=30).stream_info(Topology().bucket_stream(kind)) for kind in KINDS]
+        assert not await ensure_topology(client, Topology())
+        again = [await client.jetstream(timeout=30).stream_info(Topology().bucket_stream(kind)) for kind in KINDS]
+        assert [info.config for info in first] == [info.config for info in again]
 
 
 async def test_what_can_be_changed_in_place_is(nats_server: LocalNatsServer) -> None:
-    client = await nats.connect(nats_server.url)
-    await ensure_topology(client, Topology())
-    await ensure_topology(client, Topology(max_age_s=3600))
-    info = await client.jetstream(timeout=30).stream_info("DRIFT")
-    assert info.config.max_age == 3600
-    await close_quietly(client)
+    async with nats_client(nats_server.url) as client:
+        await ensure_topology(client, Topology())
+        await ensure_topology(client, Topology(max_age_s=3600))
+        info = await client.jetstream(timeout=30).stream_info("DRIFT")
+        assert info.config.max_age == 3600
 
 
 async def test_what_cannot_be_changed_is_named_and_left_alone(nats_server: LocalNatsServer) -> None:
-    client = await nats.connect(nats_server.url)
-    config = {**Topology().stream_config(), "storage": "memory"}
-    await client.request("$JS.API.STREAM.CREATE.DRIFT", json.dumps(config).encode(), timeout=30)
-    with pytest.raises(TopologyConflict, match=r"DRIFT.*storage"):
-        await ensure_topology(client, Topology())
-    assert (await client.jetstream(timeout=30).stream_info("DRIFT")).config.storage == "memory"
-    await close_quietly(client)
+    async with nats_client(nats_server.url) as client:
+        config = {**Topology().stream_config(), "storage": "memory"}
+        await client.request("$JS.API.STREAM.CREATE.DRIFT", json.dumps(config).encode(), timeout=30)
+        with pytest.raises(TopologyConflict, match=r"DRIFT.*storage"):
+            await ensure_topology(client, Topology())
+        assert (await client.jetstream(timeout=30).stream_info("DRIFT")).config.storage == "memory"
 
 
 async def test_no_server_is_one_clear_line(sim: Simulator) -> None:

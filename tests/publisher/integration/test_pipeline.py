@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-import nats
 import pytest
 from solders.pubkey import Pubkey
 
 from drift_bus.nats_server import LocalNatsServer
 from drift_schemas import KINDS, FundingEvent, MarketEvent, PriceEvent, SpotMarketEvent
-from drift_schemas.access import close_quietly
 from drift_simulator import Simulator
 from drift_simulator.layout import Record
+from tests.support.connecting import nats_client
 from tests.support.programs import drift_only
 from tests.support.publishing import BusReader, bus_reader, chain_of, drift_client, keys_of, running_publisher
 from tests.support.wait import wait_until
@@ -38,15 +37,13 @@ async def test_buckets_hold_the_same_markets(sim: Simulator, nats_server: LocalN
     perps = {market.name for market in sim.cluster.perp_markets}
     spots = {market.name for market in sim.cluster.spot_markets}
     expected = {"funding": perps, "market": perps, "price": perps | spots, "spot": spots}
-    client = await nats.connect(nats_server.url)
-    async with running_publisher(sim, nats_server):
+    async with nats_client(nats_server.url) as client, running_publisher(sim, nats_server):
         for kind in KINDS:
 
             async def filled(kind: str = kind) -> bool:
                 return await keys_of(client, kind) == expected[kind]  # type: ignore[arg-type]
 
             await wait_until(filled, what=f"bucket {kind}")
-    await close_quietly(client)
 
 
 async def test_published_integers_are_the_chains_own(whole_sim: Simulator, nats_server: LocalNatsServer) -> None:

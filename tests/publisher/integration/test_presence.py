@@ -7,14 +7,13 @@ import signal
 import time
 from functools import partial
 
-import nats
 import pytest
 
 from drift_bus.nats_server import LocalNatsServer
 from drift_schemas import KINDS, bucket_ttl_s
-from drift_schemas.access import close_quietly
 from drift_simulator import Fault, Simulator
 from drift_subscribers import DriftFeed
+from tests.support.connecting import nats_client
 from tests.support.programs import only
 from tests.support.publishing import bus_reader, keys_of, publisher_process, running_publisher
 from tests.support.wait import wait_until
@@ -28,8 +27,7 @@ async def test_a_killed_publisher_leaves_no_old_value_behind(sim: Simulator, nat
 
     The promise is TTL + 1 s; ten seconds of patience are for a loaded machine.
     """
-    client = await nats.connect(nats_server.url)
-    async with DriftFeed(nats_server.url) as feed:
+    async with nats_client(nats_server.url) as client, DriftFeed(nats_server.url) as feed:
         async with publisher_process(sim, nats_server) as publisher:
             await wait_until(lambda: feed.funding("SOL-PERP") and feed.price("SOL-PERP"))
             before = feed.require_funding("SOL-PERP")
@@ -55,7 +53,6 @@ async def test_a_killed_publisher_leaves_no_old_value_behind(sim: Simulator, nat
             funding = feed.funding("SOL-PERP")
             assert funding is not None
             assert funding.epoch > before.epoch
-    await close_quietly(client)
 
 
 async def test_sigterm_stops_cleanly(sim: Simulator, nats_server: LocalNatsServer) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import sys
 
-import nats
 import pytest
 from nats.aio.client import Client
 
@@ -14,9 +13,9 @@ from drift_bus.nats_server import LocalNatsServer
 from drift_publisher import SettingsError
 from drift_publisher.profiles import PROFILES
 from drift_schemas import KINDS, Topology
-from drift_schemas.access import close_quietly
 from drift_simulator import Cluster, Simulator, SimulatorConfig
 from drift_subscribers import DriftFeed
+from tests.support.connecting import nats_client
 from tests.support.publishing import bus_reader, chain_of, keys_of, running_publisher
 from tests.support.wait import wait_until
 
@@ -134,40 +133,39 @@ async def test_two_publishers_of_two_programs_share_a_server_and_nothing_else(na
     """Engines read each under its prefix; subjects, buckets and epochs of one say nothing of the other."""
     drift = Simulator(SimulatorConfig(program="drift-v2", updates_per_second=200, perp_markets=3, spot_markets=2))
     velocity = Simulator(SimulatorConfig(program="velocity-v1", updates_per_second=200, perp_markets=4, spot_markets=3))
-    client = await nats.connect(nats_server.url)
-    async with (
-        drift,
-        velocity,
-        bus_reader(nats_server, "drift") as drift_bus,
-        bus_reader(nats_server, "velocity") as velocity_bus,
-        running_publisher(drift, nats_server) as of_drift,
-        DriftFeed(nats_server.url) as drift_feed,
-        DriftFeed(nats_server.url, prefix="velocity") as velocity_feed,
-    ):
-        epoch = 0
-        for _ in range(2):  # the second publisher of Velocity begins another epoch, of Velocity alone
-            async with running_publisher(velocity, nats_server, subject_prefix="velocity") as of_velocity:
-                await wait_until(lambda: velocity_bus.status and velocity_bus.status.epoch > epoch)  # noqa: B023
-                for feed in (drift_feed, velocity_feed):
-                    await wait_until(lambda: feed.price("SOL-PERP") and feed.funding("SOL-PERP"))  # noqa: B023
-                for sim, prefix in ((drift, "drift"), (velocity, "velocity")):
-                    names = {market.name for market in sim.cluster.markets}
+    async with nats_client(nats_server.url) as client:
+        async with (
+            drift,
+            velocity,
+            bus_reader(nats_server, "drift") as drift_bus,
+            bus_reader(nats_server, "velocity") as velocity_bus,
+            running_publisher(drift, nats_server) as of_drift,
+            DriftFeed(nats_server.url) as drift_feed,
+            DriftFeed(nats_server.url, prefix="velocity") as velocity_feed,
+        ):
+            epoch = 0
+            for _ in range(2):  # the second publisher of Velocity begins another epoch, of Velocity alone
+                async with running_publisher(velocity, nats_server, subject_prefix="velocity") as of_velocity:
+                    await wait_until(lambda: velocity_bus.status and velocity_bus.status.epoch > epoch)  # noqa: B023
+                    for feed in (drift_feed, velocity_feed):
+                        await wait_until(lambda: feed.price("SOL-PERP") and feed.funding("SOL-PERP"))  # noqa: B023
+                    for sim, prefix in ((drift, "drift"), (velocity, "velocity")):
+                        names = {market.name for market in sim.cluster.markets}
 
-                    async def is_whole(prefix: str = prefix, names: set[str] = names) -> bool:
-                        return await keys_of(client, "price", Topology(prefix)) == names
+                        async def is_whole(prefix: str = prefix, names: set[str] = names) -> bool:
+                            return await keys_of(client, "price", Topology(prefix)) == names
 
-                    await wait_until(is_whole, what=f"bucket of prices of {prefix}")
-                for publisher, prefix in ((of_drift, "drift"), (of_velocity, "velocity")):
-                    assert publisher.leadership is not None
-                    assert await epoch_of(client, prefix) == publisher.leadership.epoch, "nobody else moved it"
-                assert of_velocity.leadership is not None
-                epoch = of_velocity.leadership.epoch
-    for bus, sim in ((drift_bus, drift), (velocity_bus, velocity)):
-        events = [event for told in (bus.changes, bus.reassertions) for some in told.values() for event in some]
-        assert {event.program for event in events} == {sim.cluster.program.name}
-        assert {event.market for event in events} == {market.name for market in sim.cluster.markets}
-        assert {event.kind for event in events} == set(KINDS)
-    await close_quietly(client)
+                        await wait_until(is_whole, what=f"bucket of prices of {prefix}")
+                    for publisher, prefix in ((of_drift, "drift"), (of_velocity, "velocity")):
+                        assert publisher.leadership is not None
+                        assert await epoch_of(client, prefix) == publisher.leadership.epoch, "nobody else moved it"
+                    assert of_velocity.leadership is not None
+                    epoch = of_velocity.leadership.epoch
+        for bus, sim in ((drift_bus, drift), (velocity_bus, velocity)):
+            events = [event for told in (bus.changes, bus.reassertions) for some in told.values() for event in some]
+            assert {event.program for event in events} == {sim.cluster.program.name}
+            assert {event.market for event in events} == {market.name for market in sim.cluster.markets}
+            assert {event.kind for event in events} == set(KINDS)
 
 
 _PUBLISH = """

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
-import nats
 import pytest
 from nats.aio.msg import Msg
 from prometheus_client import CollectorRegistry, generate_latest
@@ -18,9 +17,9 @@ from drift_bus.nats_server import LocalNatsServer
 from drift_publisher import Publisher, PublisherError, PublisherSettings
 from drift_publisher.metrics import PublisherCollector
 from drift_publisher.source import SourceStatus
-from drift_schemas.access import close_quietly
 from drift_simulator import Fault, FaultKind, Simulator
 from drift_simulator.faults import ACCOUNT_FAULTS
+from tests.support.connecting import nats_client
 from tests.support.programs import only
 from tests.support.publishing import chain_of, running_publisher
 from tests.support.wait import wait_until
@@ -95,33 +94,32 @@ def _everything_logged(caplog: pytest.LogCaptureFixture) -> str:
 async def test_no_fault_brings_the_key_to_light(
     sim: Simulator, nats_server: LocalNatsServer, every_log: pytest.LogCaptureFixture, group: str
 ) -> None:
-    client = await nats.connect(nats_server.url)
-    heard: list[bytes] = []
+    async with nats_client(nats_server.url) as client:
+        heard: list[bytes] = []
 
-    async def hear(message: Msg) -> None:
-        heard.append(message.data + repr(message.headers).encode())
+        async def hear(message: Msg) -> None:
+            heard.append(message.data + repr(message.headers).encode())
 
-    await client.subscribe("drift.>", cb=hear)
-    urls = {"rpc_url": _keyed(sim.http_url), "ws_url": _keyed(sim.ws_url)}
-    async with running_publisher(sim, nats_server, slot_silence_s=1, poll_every_s=0.5, **urls) as publisher:
-        status = chain_of(publisher).status
-        await wait_until(lambda: status.state == "live")
-        for fault in FAULTS[group]:
-            reconnects = status.reconnects
-            address = str(sim.cluster.perp_markets[0].pubkey) if fault.pubkey == FIRST_MARKET else fault.pubkey
-            sim.faults.inject(replace(fault, pubkey=address))
-            sim.faults.inject(Fault(kind="close_after_messages", messages=1, count=1))
-            await wait_until(partial(_is_past, status, reconnects), what=f"{fault.kind}: the socket is lost")
-            await wait_until(lambda: status.state == "live", 60, f"{fault.kind}: live again")
-            sim.faults.clear()
-            registry = CollectorRegistry()
-            registry.register(PublisherCollector(publisher.health))
-            metrics = generate_latest(registry).decode()
-            assert "drift_rpc_requests_total" in metrics
-            await wait_until(lambda: heard, what=f"{fault.kind}: an event")
-            _check(fault.kind, every_log, {"metrics": metrics, "events": repr(heard)})
-            heard.clear()
-    await close_quietly(client)
+        await client.subscribe("drift.>", cb=hear)
+        urls = {"rpc_url": _keyed(sim.http_url), "ws_url": _keyed(sim.ws_url)}
+        async with running_publisher(sim, nats_server, slot_silence_s=1, poll_every_s=0.5, **urls) as publisher:
+            status = chain_of(publisher).status
+            await wait_until(lambda: status.state == "live")
+            for fault in FAULTS[group]:
+                reconnects = status.reconnects
+                address = str(sim.cluster.perp_markets[0].pubkey) if fault.pubkey == FIRST_MARKET else fault.pubkey
+                sim.faults.inject(replace(fault, pubkey=address))
+                sim.faults.inject(Fault(kind="close_after_messages", messages=1, count=1))
+                await wait_until(partial(_is_past, status, reconnects), what=f"{fault.kind}: the socket is lost")
+                await wait_until(lambda: status.state == "live", 60, f"{fault.kind}: live again")
+                sim.faults.clear()
+                registry = CollectorRegistry()
+                registry.register(PublisherCollector(publisher.health))
+                metrics = generate_latest(registry).decode()
+                assert "drift_rpc_requests_total" in metrics
+                await wait_until(lambda: heard, what=f"{fault.kind}: an event")
+                _check(fault.kind, every_log, {"metrics": metrics, "events": repr(heard)})
+                heard.clear()
     _check("the end", every_log, {"events": repr(heard)})
 
 
