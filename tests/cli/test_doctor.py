@@ -176,22 +176,23 @@ async def test_buckets_of_a_stream_that_was_deleted_are_left_alone(
 ) -> None:
     """They follow again once it is there: nobody is told to delete them as well."""
     topology = Topology()
-    client = await nats.connect(nats_server.url)
+    async with nats_client(nats_server.url) as client:
 
-    async def ask(action: str, body: dict[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads((await client.request(f"$JS.API.{action}", json.dumps(body).encode())).data)
-        assert "error" not in answer, answer
-        return answer
+        async def ask(action: str, body: dict[str, Any]) -> dict[str, Any]:
+            answer: dict[str, Any] = json.loads(
+                (await client.request(f"$JS.API.{action}", json.dumps(body).encode())).data
+            )
+            assert "error" not in answer, answer
+            return answer
 
-    for config in (topology.stream_config(), topology.bucket_config("price")):
-        await ask(f"STREAM.CREATE.{config['name']}", config)
-    await ask("STREAM.DELETE.DRIFT", {})
+        for config in (topology.stream_config(), topology.bucket_config("price")):
+            await ask(f"STREAM.CREATE.{config['name']}", config)
+        await ask("STREAM.DELETE.DRIFT", {})
 
-    async def complains() -> bool:
-        return "error" in (await ask("STREAM.INFO.KV_drift_price", {}))["sources"][0]
+        async def complains() -> bool:
+            return "error" in (await ask("STREAM.INFO.KV_drift_price", {}))["sources"][0]
 
-    await wait_until(complains, 45, "the server tells that the source is gone")
-    await client.close()
+        await wait_until(complains, 45, "the server tells that the source is gone")
     found = await diagnosis(tmp_path, *rpc(sim), "--nats-url", nats_server.url)
     assert found.result("stream DRIFT") == found.result("stream KV_drift_price") == "warning"
     assert "nothing to do here: it follows again by itself once DRIFT is there" in found.text

@@ -26,6 +26,8 @@ NOT_IN_AN_ENGINE = ["anchorpy", "driftpy", "duckdb", "grpc", "numpy", "pyarrow",
 REPORT = """
 import importlib, importlib.util, json, pkgutil, sys
 import drift_schemas, drift_subscribers
+
+pytestmark = pytest.mark.timeout(600)  # pip needs a minute of a machine that does nothing else
 modules = [
     module.name
     for package in (drift_schemas, drift_subscribers)

@@ -23,6 +23,8 @@ from tests.support.environments import ROOT, fresh_environment, install, newer_p
 from tests.support.publishing import bus_reader, running_publisher
 from tests.support.wait import wait_until
 
+pytestmark = pytest.mark.timeout(600)  # pip needs a minute of a machine that does nothing else
+
 PAGE = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
 ENGINE, VELOCITY, DRIFT = (
     shlex.split(line, comments=True)[2:] for line in re.findall(r"^pip install .*$", PAGE, re.MULTILINE)

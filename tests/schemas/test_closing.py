@@ -142,7 +142,7 @@ async def test_a_client_that_is_reconnecting(reconnect_time_wait: float) -> None
         await connect(client, peer.url, **options)
         peer.says_info = False
         peer.writers[0].transport.abort()
-        await wait_until(lambda: client.is_reconnecting, what="the loss is noticed")
+        await wait_until(lambda: not client.is_connected, what="the loss is noticed")
         await closes(client)
 
 

@@ -25,7 +25,7 @@ _ASK: Final = "import sys, venv; print(*sys.version_info[:2], sys.version_info.r
 
 
 def run(
-    *command: str | Path, cwd: Path | None = None, environment: dict[str, str] | None = None, timeout_s: float = 200
+    *command: str | Path, cwd: Path | None = None, environment: dict[str, str] | None = None, timeout_s: float = 500
 ) -> subprocess.CompletedProcess[str]:
     """Runs a command to its end."""
     return subprocess.run(
@@ -40,7 +40,7 @@ def pythons() -> dict[tuple[int, int], Path]:
     found: dict[tuple[int, int], Path] = {}
     for candidate in _candidates():
         try:
-            said = run(candidate, "-I", "-c", _ASK, timeout_s=20)
+            said = run(candidate, "-I", "-c", _ASK, timeout_s=60)
         except (OSError, subprocess.TimeoutExpired):
             continue
         words = said.stdout.split()

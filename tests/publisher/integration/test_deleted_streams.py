@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from drift_bus.nats_server import LocalNatsServer
 from drift_publisher.publisher import Publisher
 from drift_schemas import KINDS, Kind, StatusEvent, Topology, decode_status
+from drift_schemas.access import close_quietly
 from drift_simulator import Simulator
 from drift_subscribers import DriftFeed
 from tests.support.programs import drift_only
@@ -38,7 +39,7 @@ class Scene:
     beats: list[StatusEvent]
 
     async def api(self, action: str, **body: object) -> dict[str, object]:
-        reply = await self.operator.request(f"$JS.API.{action}", json.dumps(body).encode() if body else b"", timeout=5)
+        reply = await self.operator.request(f"$JS.API.{action}", json.dumps(body).encode() if body else b"", timeout=30)
         answer: dict[str, object] = json.loads(reply.data)
         assert "error" not in answer, answer
         return answer
@@ -83,7 +84,7 @@ async def scene(sim: Simulator, server: LocalNatsServer) -> AsyncIterator[Scene]
             await stage.back()
             yield stage
     finally:
-        await operator.close()
+        await close_quietly(operator)
 
 
 async def test_the_stream_is_deleted(
@@ -136,7 +137,7 @@ async def test_buckets_are_deleted_or_purged(sim: Simulator, nats_server: LocalN
     """One of them deleted and one purged; then all deleted. A bucket that is made anew shows nothing old: what nobody
     confirms would get a new time in it, and look fresh."""
     async with scene(sim, nats_server) as stage:
-        await stage.operator.jetstream().publish("in.drift.price.GHOST-PERP", b"\x80")
+        await stage.operator.jetstream(timeout=30).publish("in.drift.price.GHOST-PERP", b"\x80")
         for actions in ({"price": "DELETE", "funding": "PURGE"}, dict.fromkeys(KINDS, "DELETE")):
             for kind, action in actions.items():
                 await stage.api(f"STREAM.{action}.{TOPOLOGY.bucket_stream(kind)}")  # type: ignore[arg-type]

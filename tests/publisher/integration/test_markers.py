@@ -8,7 +8,6 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-import nats
 import pytest
 from nats.aio.client import Client
 from nats.js.errors import KeyNotFoundError
@@ -17,8 +16,8 @@ from drift_bus.buckets import read_bucket
 from drift_bus.nats_server import LocalNatsServer
 from drift_publisher.stream_setup import ensure_topology
 from drift_schemas import KINDS, TTL_HEADER, Topology
-from drift_schemas.access import close_quietly
 from tests.cli.support import drift_bus
+from tests.support.connecting import nats_client
 from tests.support.publishing import keys_of
 from tests.support.wait import wait_until
 
@@ -29,10 +28,9 @@ KEY = "SOL-PERP"
 
 @pytest.fixture
 async def client(nats_server: LocalNatsServer) -> AsyncIterator[Client]:
-    client = await nats.connect(nats_server.url)
-    await ensure_topology(client, TOPOLOGY)
-    yield client
-    await close_quietly(client)
+    async with nats_client(nats_server.url) as client:
+        await ensure_topology(client, TOPOLOGY)
+        yield client
 
 
 async def run_out(client: Client) -> None:
@@ -87,8 +85,7 @@ async def test_a_marker_is_absence_and_no_key(client: Client, nats_server: Local
 
 
 async def test_buckets_of_an_older_version_are_told_to_leave_markers(nats_server: LocalNatsServer) -> None:
-    client = await nats.connect(nats_server.url)
-    try:
+    async with nats_client(nats_server.url) as client:
         for config in TOPOLOGY.configs():
             older = {name: value for name, value in config.items() if name != "subject_delete_marker_ttl"}
             answer = await client.request(f"$JS.API.STREAM.CREATE.{config['name']}", json.dumps(older).encode())
@@ -98,5 +95,3 @@ async def test_buckets_of_an_older_version_are_told_to_leave_markers(nats_server
             name = TOPOLOGY.bucket_stream(kind)
             info: dict[str, Any] = json.loads((await client.request(f"$JS.API.STREAM.INFO.{name}")).data)
             assert info["config"]["subject_delete_marker_ttl"] == 60 * 10**9
-    finally:
-        await close_quietly(client)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-import nats
 import pytest
 
 from drift_bus.nats_server import LocalNatsServer
@@ -12,6 +11,7 @@ from drift_publisher.epoch import claim_epoch
 from drift_publisher.publisher import Publisher
 from drift_schemas import Topology
 from drift_simulator import Simulator
+from tests.support.connecting import nats_client
 from tests.support.programs import drift_only
 from tests.support.publishing import BusReader, bus_reader, running_publisher
 from tests.support.wait import wait_until
@@ -52,10 +52,7 @@ async def test_a_leader_whose_epoch_another_moved_begins_a_new_term(
     what the holder of the lease says."""
     async with running_publisher(sim, nats_server) as publisher, bus_reader(nats_server) as bus:
         await wait_until(lambda: bus.changes[PRICE], 30, "prices")
-        client = await nats.connect(nats_server.url)
-        try:
+        async with nats_client(nats_server.url) as client:
             frozen = await claim_epoch(client, Topology())
-        finally:
-            await client.close()
         await wait_until(lambda: newest(bus) > frozen.epoch, 30, "prices of a later epoch")
         assert epoch_of(publisher) == newest(bus) == frozen.epoch + 1
