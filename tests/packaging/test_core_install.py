@@ -16,6 +16,8 @@ import pytest
 
 from tests.support.environments import ROOT, fresh_environment, install, run
 
+pytestmark = pytest.mark.timeout(600)  # pip needs a minute of a machine that does nothing else
+
 CONSTRAINTS = ROOT / "constraints.txt"
 
 PACKAGES = ["drift_bus", "drift_publisher", "drift_schemas", "drift_simulator", "drift_subscribers"]
@@ -26,8 +28,6 @@ NOT_IN_AN_ENGINE = ["anchorpy", "driftpy", "duckdb", "grpc", "numpy", "pyarrow",
 REPORT = """
 import importlib, importlib.util, json, pkgutil, sys
 import drift_schemas, drift_subscribers
-
-pytestmark = pytest.mark.timeout(600)  # pip needs a minute of a machine that does nothing else
 modules = [
     module.name
     for package in (drift_schemas, drift_subscribers)
