@@ -104,6 +104,9 @@ async def test_engines_behind_a_leaf_node_read_all_and_miss_nothing(
             statistics = feed.statistics()
             assert (statistics.resyncs, statistics.resyncs_failed, statistics.recreations) == (1, 0, 0)
             assert (feed.state, statistics.repairs_failed) == (FeedStatus.LIVE, 0)
+        async with DriftFeed(site.hub.url, domain=DOMAIN, access=site.access, **PATIENT) as at_hub:
+            assert at_hub.state is FeedStatus.LIVE
+            assert at_hub.markets("funding") == ["SOL-PERP"]
         assert warnings(caplog) == []
 
 
@@ -178,6 +181,9 @@ async def test_what_is_republished_crosses_the_link_with_its_headers_and_nobody_
             count = len(heard)
             for subject in ("in.drift.price.SOL-PERP", "drift.price.SOL-PERP", f"$JS.{DOMAIN}.API.STREAM.PURGE.DRIFT"):
                 await client.publish(subject, json.dumps({}).encode())
+            # The trick of a read whose answer goes into the stream, or to its subscribers at the hub.
+            wish = json.dumps({"last_by_subj": "drift.price.SOL-PERP"}).encode()
+            await client.publish(f"$JS.{DOMAIN}.API.DIRECT.GET.DRIFT", wish, reply="in.drift.price.SOL-PERP")
             await client.flush()
             sequence = await bus.change(price_event("SOL-PERP", 3))
             await wait_until(lambda: (heard[-1].headers or {}).get(SEQUENCE_HEADER) == str(sequence))

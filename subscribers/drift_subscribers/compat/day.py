@@ -19,7 +19,7 @@ from drift_subscribers.server_clock import stored_at_ns
 
 __all__ = ["Day", "Days", "PriceDay"]
 
-_BATCH: Final = 512
+_BATCH: Final = 128
 _MINUTE_NS: Final = 60 * 10**9
 _DAY: Final = 24 * 60
 _LONGEST_GAP: Final = 15

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from drift_bus.nats_server import LocalNatsServer
+from drift_subscribers import CannotConnect, DriftFeed
 from drift_subscribers.compat import DriftAdapter, DriftClientManager, DriftFundingFeed, FeedClient
+from drift_subscribers.compat.settings import CompatSettings
+from drift_subscribers.compat.slot import ClientSlot
 from tests.subscribers.compat.conftest import publish
 from tests.support.bus_writer import BusWriter, funding_event, price_event
 from tests.support.wait import wait_until
@@ -204,3 +210,26 @@ def test_a_client_without_a_feed_gives_none() -> None:
     client = FeedClient(lambda: None)
     assert client.get_perp_market_account(0) is None
     assert client.get_oracle_price_data_for_perp_market(0) is None
+
+
+@pytest.mark.parametrize(("given", "attempts"), [(None, 2), (4, 4), (1, 1), (0, 1), (-3, 1), ("many", 2), (True, 2)])
+async def test_connect_takes_the_number_of_its_attempts(
+    given: Any, attempts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the old code gave as ``max_retries`` counts; what is not a number is the setting's."""
+    monkeypatch.setenv("DRIFT_MAX_RETRIES", "2")
+    monkeypatch.setenv("DRIFT_RETRY_BACKOFF", "0")
+    tried: list[CompatSettings] = []
+
+    @asynccontextmanager
+    async def refusing(settings: CompatSettings) -> AsyncIterator[DriftFeed]:
+        tried.append(settings)
+        raise CannotConnect("no NATS")
+        yield DriftFeed()
+
+    monkeypatch.setattr(DriftClientManager, "_slot", ClientSlot(lambda: refusing))
+    adapter = DriftAdapter()
+    assert await adapter.connect(None, 0, given) is False
+    assert len(tried) == attempts
+    assert await adapter.connect(max_retries=3) is False
+    assert len(tried) == attempts + 3

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
+from drift_schemas.access import NatsAccess
 from drift_subscribers import DriftFeed
 from drift_subscribers.compat import DriftAdapter
 from drift_subscribers.compat.settings import CompatSettings
@@ -26,6 +27,7 @@ def test_every_variable_is_honoured(caplog: pytest.LogCaptureFixture) -> None:
         {
             "DRIFT_BUS_NATS_URL": "nats://a:1, nats://b:2",
             "DRIFT_BUS_SUBJECT_PREFIX": "lab",
+            "DRIFT_BUS_NATS_DOMAIN": "hub",
             "DRIFT_CACHE_TTL_FUNDING": "20",
             "DRIFT_CACHE_TTL_PRICE": "5.5",
             "DRIFT_CACHE_TTL_MARKETS": "45",
@@ -35,6 +37,7 @@ def test_every_variable_is_honoured(caplog: pytest.LogCaptureFixture) -> None:
     )
     assert found.nats_servers == ("nats://a:1", "nats://b:2")
     assert found.subject_prefix == "lab"
+    assert found.access == NatsAccess(domain="hub")
     assert found.ttl_s == {"funding": 20.0, "price": 5.5, "market": 45.0}
     assert (found.max_retries, found.retry_backoff_s) == (7, 0.25)
     assert caplog.records == []
