@@ -88,7 +88,7 @@ _ABOUT_SIZE: Final = re.compile(
     rf"too many {_NAMED_THINGS}"
     rf"|\b{_NAMED_THINGS}\b.*\b(?:limit(?:ed)?|max(?:imum)?|at most|up to)\b"
     rf"|\b(?:limit(?:ed)?|max(?:imum)?|at most|up to|more than)\b.*\b{_NAMED_THINGS}\b"
-    r"|\b(?:request|payload|body|entity)\b.*\btoo (?:large|big|long)\b",
+    r"|\b(?:request|response|payload|body|entity)\b.*\btoo (?:large|big|long)\b",
     re.IGNORECASE,
 )
 _SECONDS: Final = ("retry_after", "retryAfter", "retry-after", "retry_after_seconds", "backoff_seconds")
@@ -142,11 +142,19 @@ def _parts(error: object) -> tuple[int | None, str, object]:
     """Number, text and data of a JSON-RPC error; what has another form is text."""
     if not isinstance(error, dict):
         return None, str(error), None
-    code = error.get("code")
-    is_number = isinstance(code, int) and not isinstance(code, bool)
-    message = error.get("message")
-    text = str(error) if message is None and not is_number else str(message or "")
-    return (code if is_number else None), text, error.get("data")
+    code, message = _number(error.get("code")), error.get("message")
+    text = str(error) if message is None and code is None else str(message or "")
+    return code, text, error.get("data")
+
+
+def _number(code: object) -> int | None:
+    """The number of an error; some write it as text."""
+    if isinstance(code, bool) or not isinstance(code, (int, float, str)):
+        return None
+    try:
+        return int(code)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _parts_of_body(body: bytes) -> tuple[int | None, str, object]:

@@ -289,6 +289,91 @@ async def test_refuse_get_program_accounts(client: Client, still: Simulator) -> 
     assert (await client.call("getProgramAccounts", client.program))["error"]["code"] == -32010
 
 
+@pytest.mark.parametrize(
+    ("body", "begins"),
+    [("json", '{"jsonrpc"'), ("html", "<!DOCTYPE html>"), ("empty", "")],
+)
+async def test_http_refused(client: Client, still: Simulator, body: str, begins: str) -> None:
+    still.faults.inject(Fault(kind="http_refused", status=403, body=body, method="getVersion"))
+    status, text, _ = await _raw(client, "getVersion")
+    assert status == 403
+    assert text.startswith(begins)
+    assert bool(text) == (body != "empty")
+    assert (await _raw(client))[0] == 200, "another method is served"
+    assert still.counters.http_errors[403] == 1
+
+
+@pytest.mark.parametrize("status", [200, 400, 413])
+async def test_accounts_limit(client: Client, still: Simulator, status: int) -> None:
+    still.faults.inject(Fault(kind="accounts_limit", most=2, status=status, code=-32602, message="max 2"))
+    addresses = [str(market.pubkey) for market in still.cluster.perp_markets[:3]]
+    assert len((await client.result("getMultipleAccounts", addresses[:2]))["value"]) == 2
+    call = {"jsonrpc": "2.0", "id": 1, "method": "getMultipleAccounts", "params": [addresses]}
+    async with client.session.post(still.http_url, data=orjson.dumps(call)) as response:
+        assert response.status == status
+        assert orjson.loads(await response.read())["error"] == {"code": -32602, "message": "max 2"}
+
+
+async def test_subscription_limit(client: Client, still: Simulator) -> None:
+    """Of one socket, not of all: the next is refused, or costs the socket."""
+    still.faults.inject(Fault(kind="subscription_limit", most=2, message="no more"))
+    first, second = await client.connect(), await client.connect()
+    for channel in (first, second):
+        for _ in range(2):
+            await channel.subscribe("slot")
+        assert (await channel.call("slotSubscribe"))["error"]["message"] == "no more"
+    still.faults.clear()
+    await first.subscribe("slot")
+    still.faults.inject(Fault(kind="subscription_limit", most=2, body="empty"))
+    await second.send("slotSubscribe")
+    await wait_until(lambda: still.counters.sockets_open == 1, what="the socket is cut")
+
+
+async def test_subscription_rate(client: Client, still: Simulator) -> None:
+    rate: dict[str, Any] = {"kind": "subscription_rate", "most": 2, "code": -32429, "message": "slower"}
+    still.faults.inject(Fault(seconds=60, **rate))
+    channel = await client.connect()
+    answers = [await channel.call("slotSubscribe") for _ in range(4)]
+    assert [answer.get("error", {}).get("code") for answer in answers] == [None, None, -32429, -32429]
+    still.faults.clear()
+    still.faults.inject(Fault(seconds=0.2, **rate))
+
+    async def is_taken() -> bool:
+        return "result" in await channel.call("slotSubscribe")
+
+    await wait_until(is_taken, what="it is taken again")
+
+
+async def test_idle_cut(client: Client, still: Simulator) -> None:
+    still.faults.inject(Fault(kind="idle_cut", seconds=0.5))
+    pinging, silent = await client.connect(), await client.connect()
+    await silent.subscribe("slot")
+    async with asyncio.timeout(30):
+        while still.counters.sockets_open == 2:
+            await pinging.socket.ping()
+            await asyncio.sleep(0.05)
+    assert await pinging.subscribe("slot"), "the one that sent pings lives"
+
+
+async def test_mute_socket(client: Client, still: Simulator) -> None:
+    """One of two falls silent for good, and both stay open."""
+    channels = [await client.connect(), await client.connect()]
+    for channel in channels:
+        await channel.subscribe("slot")
+    still.faults.inject(Fault(kind="mute_socket", count=1))
+    await wait_until(lambda: not still.faults.listing(), what="one is silenced")
+    still.cluster.advance_slot()
+    answered = []
+    for channel in channels:
+        call = asyncio.create_task(channel.call("slotSubscribe"))
+        await asyncio.wait([call], timeout=0.5)
+        answered.append(call.done())
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+    assert sorted(answered) == [False, True]
+    assert still.counters.sockets_open == 2
+
+
 async def test_a_fault_ends_by_itself(client: Client, still: Simulator) -> None:
     still.faults.inject(Fault(kind="http_5xx", duration_s=0.2))
     assert (await _raw(client))[0] == 503

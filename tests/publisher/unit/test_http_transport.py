@@ -97,6 +97,30 @@ async def test_429_pauses_everything_for_as_long_as_it_says(provider: Provider) 
     assert (await later).status_code == 200
 
 
+@pytest.mark.parametrize("status", [400, 404, 405, 410, 413, 414, 415, 422, 501])
+async def test_a_refusal_of_one_request_is_no_reason_to_leave_the_endpoint_alone(
+    provider: Provider, status: int
+) -> None:
+    """A plan that serves no such method, or not so much at once, serves the rest."""
+    provider.answer = refusing(status)
+    for _ in range(4):
+        assert (await provider.post("getProgramAccounts")).status_code == status
+        await provider.time.advance(1)
+    assert not provider.endpoint.breaker.is_open
+    assert provider.traffic.failures == {"getProgramAccounts": 4}
+
+
+async def test_a_503_that_says_when_to_come_back_is_heeded(provider: Provider) -> None:
+    provider.answer = refusing(503, retry_after="7")
+    await provider.post("getSlot")
+    provider.answer = refusing(200)
+    again = asyncio.create_task(provider.post("getSlot"))
+    await provider.time.advance(6.9)
+    assert not again.done()
+    await provider.time.advance(1)
+    assert (await again).status_code == 200
+
+
 async def test_those_who_wait_for_the_budget_when_429_comes_wait_on(provider: Provider) -> None:
     provider.answer = refusing(429, retry_after="7")
     waiting = [asyncio.create_task(provider.post("getSlot")) for _ in range(6)]

@@ -57,6 +57,22 @@ def test_what_a_number_means(code: int, message: str, meaning: Meaning) -> None:
     assert refusal_of_error({"code": code, "message": message}).meaning is meaning
 
 
+@pytest.mark.parametrize(
+    ("code", "number"),
+    [
+        (-32601, -32601),
+        ("-32601", -32601),
+        (-32601.0, -32601),
+        ("no", None),
+        (True, None),
+        (float("inf"), None),
+        ([], None),
+    ],
+)
+def test_a_number_is_read_however_it_is_written(code: Any, number: int | None) -> None:
+    assert refusal_of_error({"code": code, "message": "Method not found"}).code == number
+
+
 @pytest.mark.parametrize("meaning", Meaning)
 def test_too_many_requests_always_pass(meaning: Meaning) -> None:
     code = {Meaning.UNSERVED: -32601, Meaning.WRONG: -32602, Meaning.FORBIDDEN: 401, Meaning.TOO_LARGE: 413}.get(
