@@ -15,6 +15,7 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeout
 
+from drift_publisher.asking import ask
 from drift_publisher.errors import NatsUnavailable, TopologyConflict
 from drift_schemas import KINDS, JetStreamApi, Topology
 from drift_schemas.topology import differing_fields
@@ -161,10 +162,10 @@ async def _ask(nats: Client, api: JetStreamApi, action: str, body: bytes) -> Msg
         is_early = left_s > _ASK_AGAIN_S
         asks_again = is_early and action.startswith("STREAM.INFO.")
         try:
-            return await nats.request(api.subject(action), body, timeout=_ASK_AGAIN_S if asks_again else left_s)
-        except NatsTimeout:
+            return await ask(nats, api.subject(action), body, timeout_s=_ASK_AGAIN_S if asks_again else left_s)
+        except TimeoutError:
             if not asks_again:
-                raise
+                raise NatsTimeout from None
         except NoRespondersError:
             if api.domain is None or not is_early:
                 raise
