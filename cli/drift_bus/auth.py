@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from drift_bus.errors import UsageProblem
+from drift_bus.errors import CommandError, UsageProblem
 from drift_bus.options import AsJson, Prefix
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ def init(
     """
     from drift_bus.authority import Plan, write_folder
     from drift_bus.settings import CommandSettings
+    from drift_schemas.access import AccessError
 
     hosts = hosts or []
     topology = CommandSettings.load(nats_domain=nats_domain, subject_prefix=prefix).topology
@@ -143,7 +144,10 @@ def init(
         monitor=_address("--monitor", monitor) if monitor is not None else None,
         accept=accept,
     )
-    written = write_folder(folder, plan, force=force)
+    try:
+        written = write_folder(folder, plan, force=force)
+    except AccessError as error:  # PyNaCl is missing
+        raise CommandError(str(error)) from None
     _tell(written, plan, as_json=as_json)
     return 0
 

@@ -77,6 +77,18 @@ async def test_a_command_that_needs_another_extra_names_it(arguments: list[str],
     assert f"pip install 'drift-bus[cli,{extra}]'" in errors
 
 
+@pytest.mark.parametrize(
+    ("missing", "extra"), [("cryptography", "cli"), ("nacl", "auth")], ids=["cryptography", "nacl"]
+)
+async def test_keys_are_made_with_what_the_images_leave_out(missing: str, extra: str, tmp_path: Path) -> None:
+    environment = python_with("cli", folder=tmp_path, never=frozenset({missing}))
+    status, out, errors = await drift_bus("auth", "init", "keys", environment=environment, folder=tmp_path)
+    assert (status, out) == (1, "")
+    assert f"pip install 'drift-bus[{extra}]'" in the_line(errors)
+    assert "unexpected" not in errors
+    assert not (tmp_path / "keys").exists()
+
+
 async def test_the_demo_names_what_it_lacks_and_leaves_nothing_running(tmp_path: Path) -> None:
     environment = python_with("cli", "publisher", folder=tmp_path)
     status, _, errors = await drift_bus(
