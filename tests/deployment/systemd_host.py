@@ -20,7 +20,6 @@ import stat
 import struct
 import subprocess
 import sys
-import tempfile
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
@@ -39,6 +38,7 @@ from tests.support.wait import wait_until
 
 ROOT: Final = Path(__file__).parents[2]
 UNITS: Final = Path("/etc/systemd/system")
+PROJECT: Final = Path("/run/project")
 STATE: Final = Path("/var/lib/nats")
 
 _PORT: Final = 4222
@@ -49,9 +49,9 @@ _RESTARTS: Final = 3
 _BROUGHT: Final = ("python3 -m venv ", "/opt/drift-bus/bin/pip ", "systemctl ", "docker ")
 
 
-def blocks(title: str) -> list[list[str]]:
+def blocks(title: str, page: str = "deployment") -> list[list[str]]:
     """The commands of each block of a section, continued lines joined."""
-    section = (ROOT / "docs/deployment.md").read_text(encoding="utf-8").split(f"\n## {title}\n")[1].split("\n## ")[0]
+    section = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8").split(f"\n## {title}\n")[1].split("\n## ")[0]
     found = re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
     return [re.sub(r"\\\n\s*", "", block).splitlines() for block in found]
 
@@ -146,6 +146,22 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def login_with(folder: Path) -> NatsAccess:
+    """An engine's login with a folder that ``auth init`` wrote."""
+    return NatsAccess(nkey_seed_file=f"{folder}/engine.nk", tls_ca=f"{folder}/ca.pem", tls_first=True)
+
+
+async def refused(url: str, login: NatsAccess) -> bool:
+    """Whether the server refuses this login, in the end: a reload takes a moment."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                async with DriftFeed(url, access=login):
+                    pass
+            except CannotConnect:
+                return True
+
+
 def owners(folder: Path) -> list[int]:
     """The users to whom what is in a folder belongs."""
     return sorted({path.stat().st_uid for path in folder.rglob("*")})
@@ -161,8 +177,7 @@ def container(name: str, *lines: str, command: str) -> Service:
 
 async def containers(sim: Simulator) -> str:
     """Follows the block about keys for Docker, and puts the folders where ``deploy/compose.keys.yml`` mounts them."""
-    scratch, data = Path("/run/project"), Path("/run/data")
-    scratch.mkdir()
+    scratch, data = PROJECT, Path("/run/data")
     data.mkdir()
     os.chown(data, 10001, 10001)
     (block,) = (block for block in blocks("One machine, Docker"))
@@ -221,18 +236,24 @@ async def main() -> None:
             told["plain"] = await seen(running, "nats://127.0.0.1:4222", NatsAccess())
             told["users"] = sorted({user for service in running.values() for user in service.user_ids})
         told["store"] = owners(STATE)
-        with tempfile.TemporaryDirectory(dir="/run") as auth:
-            follow(guarded, {"./auth": auth, " auth/": f" {auth}/"})
-            async with services() as running:
-                login = NatsAccess(nkey_seed_file=f"{auth}/engine.nk", tls_ca=f"{auth}/ca.pem", tls_first=True)
-                told["guarded"] = await seen(running, "tls://nats.example.com:4222", login)
-                told["store with keys"] = owners(STATE)
-                stranger = replace(login, nkey_seed_file=None)
-                try:
-                    async with DriftFeed("tls://nats.example.com:4222", access=stranger):
-                        told["stranger"] = "is let in"
-                except CannotConnect:
-                    told["stranger"] = "is refused"
+        PROJECT.mkdir()
+        follow(guarded, {}, cwd=PROJECT)
+        async with services() as running:
+            url = "tls://nats.example.com:4222"
+            login = login_with(PROJECT / "auth")
+            told["guarded"] = await seen(running, url, login)
+            told["store with keys"] = owners(STATE)
+            told["stranger"] = await refused(url, replace(login, nkey_seed_file=None))
+            (rotation,) = blocks("New keys", "operations")
+            for line in rotation:
+                if line.startswith("systemctl "):
+                    _, verb, name = line.partition("#")[0].split()
+                    service = running[name if name.endswith(".service") else f"{name}.service"]
+                    await asyncio.to_thread(service.reload if verb == "reload" else service.restart)
+                else:
+                    follow([line], {}, cwd=PROJECT)
+            told["new keys"] = await seen(running, url, login_with(PROJECT / "auth-2"))
+            told["old keys"] = await refused(url, login)
         told["containers"] = await containers(sim)
     sys.stdout.write(json.dumps(told))
 

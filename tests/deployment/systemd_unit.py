@@ -156,6 +156,16 @@ class Service:
         """What it wrote so far."""
         return self.log.read_text(errors="replace")
 
+    def reload(self) -> None:
+        """What ``ExecReload`` does, which has to be a ``kill`` of the main process."""
+        _, name, _ = re.fullmatch(r"(/bin/kill) -(\w+) (\$MAINPID)", self.unit.one("ExecReload")).groups()  # type: ignore[union-attr]
+        self._process.send_signal(signal.Signals[f"SIG{name}"])
+
+    def restart(self) -> None:
+        """Ends it, and starts it again."""
+        self.stop()
+        self._process = self._started()
+
     def stop(self, *, at_once: bool = False) -> int:
         """Ends it by the unit's signal; returns its status."""
         if self._process.poll() is None:

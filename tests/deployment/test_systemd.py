@@ -48,7 +48,8 @@ def test_what_is_documented_starts_and_serves_an_engine_with_and_without_keys() 
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["plain"] == told["guarded"] == "velocity-v1"
-    assert told["stranger"] == "is refused"
+    assert told["stranger"] is True, "who has no key is refused"
+    assert (told["new keys"], told["old keys"]) == ("velocity-v1", True), "old keys are refused at the end"
     users = told["users"]
     assert len(users) == 2, "the server and the publishers are two users"
     assert 0 not in users
