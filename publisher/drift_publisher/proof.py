@@ -233,6 +233,7 @@ class NodeJudge:
         reading = clock_of(account)
         self._read.pop(endpoint, None)
         self._answered_slot[endpoint] = account.slot
+        self._status.has_heard_slots = True
         if reading is None:
             raise self._refusal(endpoint, f"{endpoint.name} does not tell the chain's clock, so nobody knows its age")
         if complaint := self._chain_clock.complaint(reading, was_refused=endpoint in self._refused):
