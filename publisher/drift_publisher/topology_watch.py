@@ -14,18 +14,21 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from drift_publisher.asking import ask
-from drift_publisher.errors import PublisherError
+from drift_publisher.errors import NatsUnavailable, TopologyConflict
 from drift_publisher.stream_setup import ensure_topology, stream_info
 from drift_schemas import KINDS, SEQUENCE_HEADER, Kind, Topology, bucket_ttl_s
 
-__all__ = ["STREAM_TROUBLE", "TopologyWatch", "Trouble"]
+__all__ = ["BUCKET_TROUBLE", "STREAM_TROUBLE", "TopologyWatch", "Trouble"]
 
 _log = logging.getLogger(__name__)
 _EVERY_S: Final = 1.0
 _ANSWER_S: Final = 2.0
 _SETTLED_S: Final = 1.5
 _TELL_S: Final = 2.5
+_RECONCILE_AFTER: Final = 5
+"""Looks in a row at a bucket that stays empty, after which its settings are reconciled: somebody may have edited it."""
 
+NATS_TROUBLE: Final = "NATS down"
 STREAM_TROUBLE: Final = "stream missing"
 BUCKET_TROUBLE: Final = "buckets empty"
 
@@ -37,7 +40,7 @@ class Trouble(NamedTuple):
     """What is wrong with stream or buckets.
 
     Attributes:
-        reason: ``stream missing`` or ``buckets empty``.
+        reason: ``NATS down`` (connected, and JetStream does not answer), ``stream missing`` or ``buckets empty``.
         detail: More of it, for people.
     """
 
@@ -79,6 +82,7 @@ class TopologyWatch:
         self._refill = refill
         self._newest: dict[Kind, int] = {}
         self._created = ""
+        self._looks_in_trouble = 0
         self._remade: tuple[float, Trouble] | None = None
 
     @property
@@ -108,14 +112,17 @@ class TopologyWatch:
             is_another = self._is_another(infos[self._topology.stream])
             if gone:
                 _log.warning("not there any more: %s; making it anew", ", ".join(gone))
-            if gone or everything or is_another:
+            if gone or everything or is_another or self._looks_in_trouble >= _RECONCILE_AFTER:
+                self._looks_in_trouble = 0
                 await ensure_topology(self._nats, self._topology, is_another=is_another)
                 self._newest.clear()
             if gone or is_another:
                 self._remade = time.monotonic(), self._trouble_of(gone)
             self._created = str((infos[self._topology.stream] or {}).get("created", ""))
             return [*self._lately(), *[trouble async for trouble in self._compare(infos)]]
-        except PublisherError as error:
+        except NatsUnavailable as error:
+            return [Trouble(NATS_TROUBLE, str(error))]
+        except TopologyConflict as error:
             return [Trouble(STREAM_TROUBLE, str(error))]
         except (NatsError, TimeoutError) as error:
             _log.debug("stream and buckets could not be looked at: %s", type(error).__name__)
@@ -179,6 +186,7 @@ class TopologyWatch:
         if self.troubles and not found:
             _log.info("stream and buckets are whole again")
         self.troubles = tuple(found)
+        self._looks_in_trouble = self._looks_in_trouble + 1 if found else 0
 
 
 def _due(confirmed_at: Mapping[str, float], ttl_s: float, now: float) -> frozenset[str]:

@@ -146,6 +146,17 @@ async def test_buckets_are_deleted_or_purged(sim: Simulator, nats_server: LocalN
         assert stage.publisher.leadership.epoch == 1, "who leads has nothing to do with it"  # type: ignore[union-attr]
 
 
+async def test_a_bucket_whose_source_somebody_took_away_gets_it_back(
+    sim: Simulator, nats_server: LocalNatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drift_publisher.topology_watch._RECONCILE_AFTER", 1)
+    async with scene(sim, nats_server) as stage:
+        await stage.api("STREAM.UPDATE.KV_drift_price", **{**TOPOLOGY.bucket_config("price"), "sources": []})
+        await stage.api("STREAM.PURGE.KV_drift_price")
+        await wait_until(lambda: "buckets empty" in stage.reasons(), PATIENCE_S, "it is seen and named")
+        await stage.back()
+
+
 async def test_a_stream_that_somebody_makes_otherwise_is_named_and_left_alone(
     sim: Simulator, nats_server: LocalNatsServer
 ) -> None:

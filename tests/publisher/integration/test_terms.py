@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
+from nats.aio.client import Client
 
 from drift_bus.nats_server import LocalNatsServer
-from drift_publisher.epoch import claim_epoch
+from drift_publisher.epoch import Term, claim_epoch
 from drift_publisher.publisher import Publisher
 from drift_schemas import Topology
 from drift_simulator import Simulator
@@ -43,6 +45,22 @@ async def test_a_leader_on_a_busy_machine_stays_the_leader(
         told = len(bus.changes[PRICE])
         await wait_until(lambda: len(bus.changes[PRICE]) > told + 5, 30, "prices go on")
         assert epoch_of(publisher) == newest(bus) == 1
+
+
+async def test_a_claim_that_takes_longer_than_the_lease_does_not_lose_it(
+    sim: Simulator, nats_server: LocalNatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine whose cores are all taken: that cost a second term, and up to six seconds of a failover."""
+
+    async def slowly(nats: Client, topology: Topology, *, above: int) -> Term:
+        term = await claim_epoch(nats, topology, above=above)
+        await asyncio.sleep(2.2)
+        return term
+
+    monkeypatch.setattr("drift_publisher.leadership.claim_epoch", slowly)
+    async with running_publisher(sim, nats_server, lease_ttl_s=2), bus_reader(nats_server) as bus:
+        await wait_until(lambda: bus.changes[PRICE], 45, "prices")
+        assert newest(bus) == 1
 
 
 async def test_a_leader_whose_epoch_another_moved_begins_a_new_term(
