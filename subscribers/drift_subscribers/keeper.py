@@ -136,6 +136,7 @@ class Keeper:
         self._counters.resyncs += 1
         if self._told:
             self._told.clear()
+            self._server_clock.alone = False  # what did not answer for a while may be asked again
             _log.info("the stream %s is read again", self._topology.stream)
         self._open_gate(trouble="")
 

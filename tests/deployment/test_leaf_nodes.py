@@ -278,6 +278,29 @@ async def test_a_cut_link_lets_values_run_out_and_then_nothing_is_missing(
         assert len(warnings(caplog)) == 1
 
 
+async def test_a_link_that_swallows_all_and_tells_nobody_is_noticed_too(tmp_path: Path) -> None:
+    """As when a firewall forgets the connection: the leaf node itself takes minutes to see it."""
+    clock = ManualClock()
+    async with leaf_site(tmp_path, "domain") as site, site.writer() as bus:
+        await store_all(bus)
+        await linked(site)
+        async with feed_at(site, clock=clock) as feed, feed.stream("price", policy=Lossless(4)) as prices:
+            site.link.hold()
+            clock.advance(11)
+            await wait_until(lambda: feed.state is FeedStatus.JOINING)
+            assert "no answer from the stream DRIFT" in feed.reason
+            with pytest.raises(StaleData) as stale:
+                feed.require_price("SOL-PERP")
+            assert stale.value.reason is StaleReason.STREAM_UNREADABLE
+            for number in range(10):
+                await bus.change(price_event("SOL-PERP", 170_000_000 + number))
+            site.link.mend()
+            stored = [event for _, event in bus.stored["drift.price.SOL-PERP"][1:]]
+            assert await collect(prices, 10) == stored
+            await wait_until(lambda: feed.state is FeedStatus.LIVE)
+            assert (feed.statistics().recreations, feed.statistics().disconnects) == (0, 0)
+
+
 async def test_a_publisher_behind_a_leaf_node_leads_a_bus_at_the_hub(tmp_path: Path) -> None:
     config = SimulatorConfig(host="127.0.0.1", port=0, updates_per_second=50.0, perp_markets=2, spot_markets=2)
     async with (

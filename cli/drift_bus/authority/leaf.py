@@ -40,6 +40,7 @@ def leaf_files(role: str, key: KeyPair, plan: Plan, folder: Path) -> dict[str, t
 # It holds a secret, the key. Copy this file and ca.pem to the machine, and correct the path of ca.pem here.
 
 listen: {json.dumps(_LEAF)} # for programs of this machine; it asks for no login
+ping_interval: "10s" # a link that swallows everything is closed, and opened again, within half a minute
 
 leafnodes {{
   remotes: [{{
