@@ -8,6 +8,7 @@ from typing import Final
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.protocol import Event
 
 from drift_publisher.endpoints import Endpoint
 from drift_publisher.http_transport import retry_after_s
@@ -40,7 +41,16 @@ class SocketLost(ConnectionError):
 
 
 class _Connection(ClientConnection):
-    """websockets 13.0 cancels its own waiter after a refused handshake and then trips over it; this one does not."""
+    """A connection that its end during the handshake does not trip.
+
+    websockets cancels its own waiters then, and sets them nevertheless when the connection closes (13.0), or when the
+    answer to the handshake comes in the same moment.
+    """
+
+    def process_event(self, event: Event) -> None:
+        if self.response is None and self.response_rcvd.cancelled():
+            return  # nobody waits for the handshake any more
+        super().process_event(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.connection_lost_waiter.cancelled():

@@ -14,11 +14,16 @@ import orjson
 import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.client import ClientProtocol
+from websockets.datastructures import Headers
+from websockets.http11 import Response
+from websockets.uri import parse_uri
 
 from drift_publisher.endpoints import Endpoint, EndpointPool
 from drift_publisher.lag import LagLimits
 from drift_publisher.proof import NodeJudge
 from drift_publisher.rpc import RpcClient
+from drift_publisher.socket_opening import _Connection
 from drift_publisher.source import AccountUpdate, SourceStatus, Subscriptions
 from drift_publisher.websocket import SocketLost, WebSocketSource
 from tests.support.wait import wait_until
@@ -166,6 +171,14 @@ async def test_a_socket_that_does_not_open_names_the_setting_of_its_url(caplog: 
         await wait_until(lambda: "DRIFT_BUS_WS_URL" in status.reason)
     assert "its URL comes from DRIFT_BUS_WS_URL" in caplog.text
     assert "s3cr3tk3y" not in caplog.text + status.reason
+
+
+async def test_an_answer_to_a_handshake_that_nobody_waits_for_any_more_is_passed_over() -> None:
+    """Stopped in the moment in which it connects: asyncio would log a fatal error of the protocol."""
+    connection = _Connection(ClientProtocol(parse_uri("ws://node.example")))
+    connection.response_rcvd.cancel()
+    connection.process_event(Response(101, "Switching Protocols", Headers()))
+    assert connection.response is None
 
 
 async def test_it_ends_at_once_while_a_refused_handshake_waits_for_the_socket_to_close() -> None:
