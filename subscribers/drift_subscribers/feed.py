@@ -227,7 +227,7 @@ class DriftFeed(Reads):
             case FeedStatus.DISCONNECTED:
                 return self._connection.last_error or "no connection to NATS"
             case _:
-                return self._keeper.trouble or "the stream is being read"
+                return self._keeper.trouble.why or "the stream is being read"
 
     @property
     def unreadable(self) -> str:
@@ -386,7 +386,7 @@ class DriftFeed(Reads):
                         return await self._keeper.join()
                     except ReadFailed as error:
                         failed = error
-                        self._keeper.trouble = str(error)
+                        self._keeper.trouble.why = str(error)
                         await asyncio.sleep(_RETRY_S)
         except TimeoutError:
             why = self._connection.last_error or failed or "no answer"

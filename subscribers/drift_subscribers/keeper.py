@@ -17,6 +17,7 @@ from drift_subscribers.lane import Lane
 from drift_subscribers.position import StreamPosition
 from drift_subscribers.server_clock import ServerClock
 from drift_subscribers.statistics import Counters
+from drift_subscribers.trouble import Trouble
 
 __all__ = ["Keeper"]
 
@@ -66,9 +67,8 @@ class Keeper:
         self._wall_clock = wall_clock
         self._reconcile_every_s = reconcile_every_s
         self._patience_s = patience_s
-        self.trouble = ""
-        """Why the stream cannot be read now; empty while it can."""
-        self._told: set[str] = set()
+        self.trouble = Trouble(topology.stream)
+        """Why the stream cannot be read now."""
         self._wanted = asyncio.Event()
         self._absent = False
         self._newest_when_absent = 0
@@ -78,12 +78,12 @@ class Keeper:
     @property
     def in_step(self) -> bool:
         """Live messages are taken, and the last read of the stream went well."""
-        return self.gate.is_set() and not self.trouble
+        return self.gate.is_set() and not self.trouble.why
 
     @property
     def unreadable(self) -> str:
         """Why a stream that may be there does not answer; empty where it does, or is known not to be there."""
-        return "" if self._absent else self.trouble
+        return "" if self._absent else self.trouble.why
 
     def line_lost(self) -> None:
         """Closes the gate: what comes next must be joined anew."""
@@ -134,11 +134,9 @@ class Keeper:
         for lane in self._lanes.values():
             lane.baseline = snapshot.up_to
         self._counters.resyncs += 1
-        if self._told:
-            self._told.clear()
+        if self.trouble.passed():
             self._server_clock.alone = False  # what did not answer for a while may be asked again
-            _log.info("the stream %s is read again", self._topology.stream)
-        self._open_gate(trouble="")
+        self._open_gate()
 
     async def check_time(self) -> None:
         """Asks the server for its time because a live message seemed late; at most once a second."""
@@ -151,7 +149,7 @@ class Keeper:
         """Joins when asked to and reconciles in between; runs until it is cancelled."""
         rounds = 0
         while True:
-            pause = _PACE_S if self.trouble else self._reconcile_every_s
+            pause = _PACE_S if self.trouble.why else self._reconcile_every_s
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._wanted.wait()
@@ -163,14 +161,14 @@ class Keeper:
                 continue
             rounds += 1
             try:
-                if self.trouble or rounds % _WHOLE_EVERY == 0:
+                if self.trouble.why or rounds % _WHOLE_EVERY == 0:
                     await self.join()
                 else:
                     await self._reconcile()
             except ReadInterrupted:
                 pass  # the line is told of, and what was missed is read when it is back
             except ReadFailed as failed:
-                self._note_failure(failed)
+                self._note_failure(failed, is_serious=isinstance(failed, JetStreamSilent))
             for lane in self._lanes.values():
                 lane.audience.forget_closed()
 
@@ -186,21 +184,19 @@ class Keeper:
                 return
             except ReadFailed as failed:
                 self._counters.resyncs_failed += 1
-                self._note_failure(failed)
+                self._note_failure(failed, is_serious=True)
             if time.monotonic() - began > self._patience_s:
                 self.gate.set()
             await asyncio.sleep(_RETRY_S)
 
-    def _open_gate(self, *, trouble: str) -> None:
-        self.trouble = trouble
+    def _open_gate(self) -> None:
         self._joined_at = time.monotonic()
         self.gate.set()
 
-    def _note_failure(self, failed: ReadFailed) -> None:
+    def _note_failure(self, failed: ReadFailed, *, is_serious: bool) -> None:
         """The stream may be there, and does not answer: what is missed from now on is read when it does."""
         self._absent = False
-        self.trouble = str(failed)
-        self._tell(logging.WARNING if isinstance(failed, JetStreamSilent) else logging.INFO)
+        self.trouble.note(str(failed), is_serious=is_serious)
 
     def _note_absence(self, why: str) -> None:
         """There is no stream, so nothing is missed; its messages may come all the same, from where we cannot read."""
@@ -208,15 +204,8 @@ class Keeper:
             self._counters.resyncs += 1
         hears_it = self._absent and self._position.newest > self._newest_when_absent
         self._absent, self._newest_when_absent = True, self._position.newest
-        self._open_gate(trouble=why)
-        self._tell(logging.WARNING if hears_it else logging.INFO)
-
-    def _tell(self, level: int) -> None:
-        """Logs the trouble, once for each level until the stream is read again."""
-        key = f"{level} {self.trouble}"
-        if key not in self._told:
-            self._told.add(key)
-            _log.log(level, "the stream %s cannot be read: %s", self._topology.stream, self.trouble)
+        self.trouble.note(why, is_serious=hears_it)
+        self._open_gate()
 
     def _take(self, messages: list[Msg]) -> None:
         """Takes last values; first tells lossless streams that they may have missed something before them."""
