@@ -48,16 +48,15 @@ async def connect_nats(
     where = ", ".join(redact_url(url) for url in servers)
     refusals: list[str] = []
     try:
-        login = (access or NatsAccess()).login()
-        async with asyncio.timeout(timeout_s):
-            await _connect(client, list(servers), name, reconnected, login, refusals)
-    except AccessError as error:
-        raise SettingsError(str(error)) from None
-    except (NatsError, OSError, TimeoutError):
-        await close_quietly(client)
-        why = refusals[-1] if refusals else "start one (nats-server -js), or check --nats-url"
-        raise NatsUnavailable(f"no NATS server at {where} within {timeout_s:g} s: {why}") from None
-    try:
+        try:
+            login = (access or NatsAccess()).login()
+            async with asyncio.timeout(timeout_s):
+                await _connect(client, list(servers), name, reconnected, login, refusals)
+        except AccessError as error:
+            raise SettingsError(str(error)) from None
+        except (NatsError, OSError, TimeoutError):
+            why = refusals[-1] if refusals else "start one (nats-server -js), or check --nats-url"
+            raise NatsUnavailable(f"no NATS server at {where} within {timeout_s:g} s: {why}") from None
         yield client
     finally:
         await close_quietly(client)

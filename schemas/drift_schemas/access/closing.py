@@ -34,6 +34,7 @@ async def close_quietly(client: Client, *, timeout_s: float = _CLOSE_S) -> None:
             await end(closing)
         finally:
             _drop(client)
+            await asyncio.sleep(0)  # asyncio closes the socket of a dropped transport in its next turn
 
 
 def _drop(client: Client) -> None:

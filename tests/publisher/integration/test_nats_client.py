@@ -108,3 +108,27 @@ async def test_replies_are_heard_after_a_reconnect(client: NatsClient, nats_serv
     await wait_until(lambda: client.is_connected, what="it is connected again")
     await client.publish(f"{inbox}.1", b"back")
     await wait_until(lambda: heard == [(b"1", b"back", None)], what="the reply")
+
+
+async def test_a_connection_that_is_cancelled_half_way_leaves_no_socket() -> None:
+    """The server has taken it and says nothing; whoever starts a publisher then stops it."""
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        begun.set()
+        await reader.read()
+        writer.close()
+        ended.set()
+
+    async def connect(url: str) -> None:
+        async with connect_nats([url], name="test", timeout_s=60, reconnected=asyncio.Event()):
+            pass
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    connecting = asyncio.create_task(connect(f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
+    await begun.wait()
+    connecting.cancel()
+    await asyncio.wait([connecting])
+    assert connecting.cancelled()
+    await wait_until(ended.is_set, what="its socket is closed")
+    server.close()
