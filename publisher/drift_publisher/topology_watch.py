@@ -154,11 +154,13 @@ class TopologyWatch:
         now = time.monotonic()
         for kind in KINDS:
             info = infos[self._topology.bucket_stream(kind)]
-            newest_before, self._newest[kind] = self._newest.get(kind, 0), await self._newest_of(kind)
             due = _due(self._confirmed_at(kind), bucket_ttl_s(kind), now)
+            if not due:  # we do not lead, or have just begun to
+                self._newest.pop(kind, None)
+                continue
+            newest_before, self._newest[kind] = self._newest.get(kind, 0), await self._newest_of(kind)
             if info is None:
                 self._refill(kind, due)
-            if info is None or not due:
                 continue
             prefix = f"$KV.{self._topology.bucket(kind)}."
             there = {subject.removeprefix(prefix) for subject in info["state"].get("subjects") or ()}
