@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from nats.aio.client import Client
@@ -52,13 +52,20 @@ async def ensure_topology(nats: Client, topology: Topology, *, is_another: bool 
     """
     buckets = frozenset(map(topology.bucket_stream, KINDS))
     stream, *followers = topology.configs()
+    of_another = await _there(nats, topology.api, followers) if is_another else frozenset()
+    if not is_another and await stream_info(nats, topology.api, topology.stream) is None:
+        of_another = await _there(nats, topology.api, followers)  # they followed one that is gone
     is_new = await _ensure(nats, topology.api, stream)
     for config in followers:
-        is_bucket = config["name"] in buckets
-        existed = not await _ensure(nats, topology.api, config, from_now=is_bucket and not is_new)
-        if existed and (is_new or is_another):
+        await _ensure(nats, topology.api, config, from_now=config["name"] in buckets and not is_new)
+        if config["name"] in of_another:
             await _follow_again(nats, topology.api, config)
     return is_new
+
+
+async def _there(nats: Client, api: JetStreamApi, configs: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    names = [config["name"] for config in configs]
+    return frozenset([name for name in names if await stream_info(nats, api, name) is not None])
 
 
 async def stream_info(nats: Client, api: JetStreamApi, name: str, *, subjects: str = "") -> dict[str, Any] | None:
@@ -83,9 +90,16 @@ async def _ensure(nats: Client, api: JetStreamApi, wanted: dict[str, Any], *, fr
     name = wanted["name"]
     info = await stream_info(nats, api, name)
     if info is None:
-        await _accept(nats, api, "CREATE", await _from_now(nats, api, wanted) if from_now else wanted, [])
-        _log.info("created stream %s", name)
-        return True
+        try:
+            await _accept(nats, api, "CREATE", await _from_now(nats, api, wanted) if from_now else wanted, [])
+        except (TopologyConflict, NatsUnavailable):
+            # Another publisher may just have made it, with a beginning of its own.
+            info = await stream_info(nats, api, name)
+            if info is None:
+                raise
+        else:
+            _log.info("created stream %s", name)
+            return True
     found = info["config"]
     changed = differing_fields(wanted, found)
     if changed:
@@ -95,8 +109,11 @@ async def _ensure(nats: Client, api: JetStreamApi, wanted: dict[str, Any], *, fr
 
 
 async def _from_now(nats: Client, api: JetStreamApi, wanted: dict[str, Any]) -> dict[str, Any]:
-    now = (await _request(nats, api, f"STREAM.INFO.{wanted['sources'][0]['name']}", {}))["ts"]
-    return {**wanted, "sources": [{**source, "opt_start_time": now} for source in wanted["sources"]]}
+    """The same, to begin after what the source has by now."""
+    source = await stream_info(nats, api, wanted["sources"][0]["name"])
+    if source is None or not source["state"]["last_seq"]:
+        return wanted
+    return {**wanted, "sources": [{**one, "opt_start_time": source["ts"]} for one in wanted["sources"]]}
 
 
 def _with_begin_of(found: Mapping[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
@@ -119,7 +136,7 @@ async def _follow_again(nats: Client, api: JetStreamApi, wanted: dict[str, Any])
     try:
         await _accept(nats, api, "UPDATE", {**wanted, "sources": []}, ["sources"])
         await _accept(nats, api, "UPDATE", wanted, ["sources"])
-    except TopologyConflict as refused:
+    except (TopologyConflict, NatsUnavailable) as refused:
         _log.warning("%s follows the new stream some seconds later: %s", name, refused)
         return
     _log.info("stream %s follows the new stream", name)

@@ -100,6 +100,19 @@ async def test_setting_up_twice_changes_nothing(nats_server: LocalNatsServer) ->
         assert [info.config for info in first] == [info.config for info in again]
 
 
+async def test_publishers_that_make_the_same_bucket_anew_do_not_quarrel(nats_server: LocalNatsServer) -> None:
+    """Each would let it begin now, and their nows differ."""
+    topology = Topology()
+    async with nats_client(nats_server.url) as client:
+        await ensure_topology(client, topology)
+        await client.jetstream(timeout=30).publish("in.drift.price.SOL-PERP", b"\x80")
+        for kind in KINDS:
+            await client.request(topology.api.subject(f"STREAM.DELETE.{topology.bucket_stream(kind)}"), timeout=30)
+        await asyncio.gather(*(ensure_topology(client, topology) for _ in range(8)))
+        for kind in KINDS:
+            await client.jetstream(timeout=30).stream_info(topology.bucket_stream(kind))
+
+
 async def test_what_can_be_changed_in_place_is(nats_server: LocalNatsServer) -> None:
     async with nats_client(nats_server.url) as client:
         await ensure_topology(client, Topology())
