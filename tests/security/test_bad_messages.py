@@ -45,7 +45,7 @@ async def test_every_reader_skips_it_and_says_why(what: str, guarded: Guarded, t
         exported = await drift_bus("export", str(tmp_path / "history"), **replay)
         assert exported.status == 0, exported.stderr
         assert words in replayed.stderr
-        assert "1 messages could not be read" in exported.stderr
+        assert "1 messages are not in the export: unreadable" in exported.stderr
         for told in (snapshot, replayed, exported):
             assert "Traceback" not in told.stderr
 
