@@ -54,7 +54,7 @@ async def test_the_live_market_has_the_name_and_names_move_without_a_restart(
         dead = feed.market(by_index[old.index])
         assert isinstance(dead, MarketEvent)
         assert (dead.symbol, dead.status) == (SOL, "Delisted")
-        await wait_until(lambda: publisher.health.readiness().ready, 30, "ready")
+        await wait_until(lambda: publisher.health.readiness().ready, what="ready")
         assert store.refused["name"] == 0
 
         # Relisted and delisted: the two change places, and nothing of the one that left follows under the name.
@@ -81,7 +81,7 @@ async def test_the_live_market_has_the_name_and_names_move_without_a_restart(
             await wait_until(has(feed, by_index[market.index], market), what="each goes by its index")
         cluster.administer(new, status="Delisted")
         await wait_until(has(feed, SOL, old), what="the name is its own again")
-        await wait_until(lambda: publisher.health.readiness().ready, 30, "ready")
+        await wait_until(lambda: publisher.health.readiness().ready, what="ready")
         listener.cancel()
 
     holders = [event.market_index for event in told]

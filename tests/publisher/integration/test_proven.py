@@ -83,6 +83,7 @@ async def test_a_node_that_lags_is_heard_by_nobody(lagging: Lagging, nats_server
         lagging.behind_s = 120
         await wait_until(lambda: not status.is_alive, what="it is noticed while slots and accounts go on")
         await wait_until(lambda: "s behind ours" in status.reason)
+        await wait_until(lambda: publisher.bus and not publisher.bus.outstanding, what="what it had sent is stored")
         said, notified = _said(bus), sim.counters.notifications
         await wait_until(lambda: source == "polling" or sim.counters.notifications > notified + 20)
         asked = sim.counters.requests_by_method["getMultipleAccounts"]
