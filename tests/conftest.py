@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import AsyncIterator
 
@@ -15,6 +16,9 @@ from tests.support.nats_container import Choice, ContainerNatsServer, choose
 from tests.support.wait import begin_test
 
 _ENDING_S = 5.0
+
+# A shell that runs the tests in the background has Ctrl-C ignored, and every process they start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Properties hold however slow the machine is: no deadline for an example, and none for drawing it.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

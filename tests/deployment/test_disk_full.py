@@ -21,7 +21,7 @@ from tests.support.wait import wait_until
 TOPOLOGY = Topology()
 MARKET = "SOL-PERP"
 ENOUGH = 100
-TOLD = ("no stream listens", "NATS did not confirm the lease")
+TOLD = ("no stream listens", "did not confirm the lease")
 NO_LIMIT = {"stream_max_bytes": -1, "funding_max_bytes": -1}
 
 # nats-py leaves the socket of a reconnection that failed half-way to the garbage collector.

@@ -29,7 +29,7 @@ from tests.security.support import PATIENT
 from tests.subscribers.support import ManualClock, collect, lose
 from tests.support.bus_writer import BusWriter, price_event, sample
 from tests.support.leaf import DOMAIN, LeafSite, leaf_site
-from tests.support.publishing import running_publisher
+from tests.support.publishing import keys_of, running_publisher
 from tests.support.wait import wait_until
 
 MARKETS = {"funding": "SOL-PERP", "price": "SOL-PERP", "market": "SOL-PERP", "spot": "SOL"}
@@ -124,8 +124,12 @@ async def test_every_command_reads_behind_a_leaf_node(hub: str, jetstream: bool,
                 await bus.beat()
                 await asyncio.sleep(0.2)
 
+        async def buckets_are_full() -> bool:
+            return all([await keys_of(bus.client, kind) == {market} for kind, market in MARKETS.items()])  # type: ignore[arg-type]
+
         fresh = asyncio.create_task(keep_fresh())
         try:
+            await wait_until(buckets_are_full, what="the buckets have what the stream has")
             snapshot, watch, replay, export, streams, doctor = await asyncio.gather(
                 run("snapshot", "--json"),
                 run("watch", "price", "--json", "--count", "1"),
