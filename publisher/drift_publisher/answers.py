@@ -9,13 +9,20 @@ from typing import Any
 
 from drift_publisher.source import AccountUpdate
 
-__all__ = ["accounts_in", "program_accounts_in", "slot_in"]
+__all__ = ["accounts_in", "genesis_in", "program_accounts_in", "slot_in"]
 
 
 def slot_in(result: Any) -> int:
     """The slot that ``getSlot`` gives."""
     if not isinstance(result, int):
         raise TypeError("a slot is a number")
+    return result
+
+
+def genesis_in(result: Any) -> str:
+    """The hash that ``getGenesisHash`` gives."""
+    if not isinstance(result, str) or not result:
+        raise TypeError("a genesis hash is a text")
     return result
 
 

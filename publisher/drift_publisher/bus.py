@@ -13,6 +13,7 @@ from typing import Final
 from nats.errors import Error as NatsError
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
+from drift_publisher.asking import ask
 from drift_publisher.deliveries import Deliveries
 from drift_publisher.fences import Fences
 from drift_publisher.lanes import LONGEST_WAIT_S, Ack, Lane, Message, Sent, parse_ack
@@ -263,11 +264,7 @@ class Bus:
 
     async def _send_again(self, lane: Lane, message: Message, sent_at: float, reign: int) -> None:
         def is_pointless(_: object) -> bool:
-            task = asyncio.current_task()
-            # on Python 3.11 a request can swallow its cancellation; the task still knows of it
-            is_cancelled = task is not None and task.cancelling() > 0
-            is_over = reign != self._reign
-            return is_cancelled or is_over or lane.waiting is not None or message.is_pointless(time.monotonic())
+            return reign != self._reign or lane.waiting is not None or message.is_pointless(time.monotonic())
 
         outcome: Ack | None = None
         try:
@@ -298,9 +295,9 @@ class Bus:
             if message.is_pointless(time.monotonic()):
                 raise _NotStored("it is stale")
             headers = message.headers | self._fences.headers[fence]
-            reply = await self._nats.request(message.subject, message.payload, timeout=_ACK_TIMEOUT_S, headers=headers)
-        except NatsError as error:
-            raise _NotStored(f"{type(error).__name__}: {error}") from None
+            reply = await ask(self._nats, message.subject, message.payload, timeout_s=_ACK_TIMEOUT_S, headers=headers)
+        except (NatsError, TimeoutError) as error:
+            raise _NotStored(f"{type(error).__name__}: {error}".removesuffix(": ")) from None
         finally:
             self._give_back(fence)
         status = (reply.headers or {}).get("Status")

@@ -22,6 +22,7 @@ from drift_publisher.selection import Selection
 from drift_publisher.source import AccountUpdate, Source, SourceStatus, Subscriptions, Tap
 from drift_publisher.store import AccountStore, Touched
 from drift_publisher.websocket import WebSocketSource
+from drift_schemas.access import end
 
 __all__ = ["Chain"]
 
@@ -56,6 +57,7 @@ class Chain:
         quiet_s: Shortest silence of one subscription that is looked into.
         limits: How far a node may lag.
         ping_s: How often a socket's client sends a ping, in seconds.
+        start_timeout_s: How long each request of the start keeps trying.
         on_update: Called with what each update touched.
 
     Attributes:
@@ -80,6 +82,7 @@ class Chain:
         quiet_s: float,
         limits: LagLimits,
         ping_s: float = 15.0,
+        start_timeout_s: float = 20.0,
         on_update: Callable[[Touched], None],
     ) -> None:
         self.profile = profile
@@ -91,6 +94,7 @@ class Chain:
         if mode == "polling":
             self.status.reason = ""
         self._rpc = rpc
+        self._start_timeout_s = start_timeout_s
         self.mode = mode
         self._on_update = on_update
         self._live_at = time.monotonic()
@@ -128,7 +132,7 @@ class Chain:
             SettingsError: the node serves simulated data and ``claimed`` says otherwise.
         """
         try:
-            self.genesis = genesis = await self._rpc.genesis_hash()
+            self.genesis = genesis = await self._rpc.genesis_hash(patience_s=self._start_timeout_s)
         except (RpcRefused, RpcUnavailable) as untold:
             self.cluster_name = claimed or UNKNOWN
             what = "as set" if claimed else "set cluster (DRIFT_BUS_CLUSTER) to name it"
@@ -148,12 +152,17 @@ class Chain:
     async def run(self) -> None:
         """Feeds the store from the source, until cancelled."""
         self._live_at = time.monotonic()
-        async with asyncio.TaskGroup() as tasks:
-            for name, source in self._sources().items():
-                tasks.create_task(source.run(self._deliver), name=name)
-            tasks.create_task(self._return_to_first_endpoint(), name="endpoint-return")
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(source.run(self._deliver), name=name) for name, source in self._sources().items()
+            ]
+            tasks.append(group.create_task(self._return_to_first_endpoint(), name="endpoint-return"))
             if self.selection and self.mode != "polling":
-                tasks.create_task(self._look_for_listings(), name="listings")
+                tasks.append(group.create_task(self._look_for_listings(), name="listings"))
+            try:
+                await asyncio.wait(tasks)
+            finally:
+                await end(*tasks)  # whatever they make of a cancellation
 
     async def _look_for_listings(self) -> None:
         """A market that is not followed may take a name that is wanted: no subscription tells of it.
@@ -200,7 +209,7 @@ class Chain:
 
         No node is proven yet: what was read is not published before a proven one has told it as well.
         """
-        for update in await self._discover_markets():
+        for update in await self._discover_markets(patience_s=self._start_timeout_s):
             self.store.apply(update)
         if missing := self.selection.missing(self.store.seen.items()):
             raise UnknownMarket(missing)
@@ -209,7 +218,7 @@ class Chain:
         await self._fetch()
         self._follow()
 
-    async def _discover_markets(self) -> list[AccountUpdate]:
+    async def _discover_markets(self, *, patience_s: float | None = None) -> list[AccountUpdate]:
         """All markets of the program; by index where the provider does not serve ``getProgramAccounts``."""
         profile = self.profile
         try:
@@ -219,12 +228,12 @@ class Chain:
         except (RpcRefused, RpcUnavailable) as refused:
             _log.info("%s; reading the markets by their indexes", refused)
         apart = AccountStore(profile)
-        for update in await self._rpc.accounts([profile.state_address]):
+        for update in await self._rpc.accounts([profile.state_address], patience_s=patience_s):
             apart.apply(update)
         if apart.state is None:
             raise RpcUnavailable(f"{self._rpc.name} has no State account of {profile.name}")
         addresses = profile.market_addresses(apart.state)
-        found = await self._rpc.accounts(addresses)
+        found = await self._rpc.accounts(addresses, patience_s=patience_s)
         return self._heard_by_tap([update for update in found if update.data is not None])
 
     async def _deliver_discovered(self) -> None:
@@ -243,7 +252,8 @@ class Chain:
             for update in self._judge.current((await self._judge.read(self._addresses())).updates):
                 self._deliver(update)
         else:
-            for update in self._heard_by_tap(await self._rpc.accounts(self._addresses())):
+            found = await self._rpc.accounts(self._addresses(), patience_s=self._start_timeout_s)
+            for update in self._heard_by_tap(found):
                 self.store.apply(update)
 
     async def _stop(self) -> None:

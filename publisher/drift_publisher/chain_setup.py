@@ -30,8 +30,8 @@ async def open_chain(
         RpcUnavailable: it does not answer.
     """
     pool = settings.endpoints()
-    async with RpcClient(pool, commitment=settings.commitment, give_up_after_s=settings.start_timeout_s) as rpc:
-        profile = await choose_program(rpc, settings.program)
+    async with RpcClient(pool, commitment=settings.commitment) as rpc:
+        profile = await choose_program(rpc, settings.program, patience_s=settings.start_timeout_s)
         async with Chain(
             profile,
             pool,
@@ -43,6 +43,7 @@ async def open_chain(
             quiet_s=settings.subscription_silence_s,
             limits=LagLimits(settings.max_lag_slots, settings.max_lag_s),
             ping_s=settings.ws_ping_s,
+            start_timeout_s=settings.start_timeout_s,
             on_update=on_update,
         ) as chain:
             yield chain

@@ -28,7 +28,9 @@ class _Found(NamedTuple):
         return f"{self.profile.name}{' (paused)' if self.is_paused else ''}"
 
 
-async def choose_program(rpc: RpcClient, wanted: str, profiles: Sequence[AnyProfile] = ()) -> AnyProfile:
+async def choose_program(
+    rpc: RpcClient, wanted: str, profiles: Sequence[AnyProfile] = (), *, patience_s: float | None = None
+) -> AnyProfile:
     """The profile to follow, after a look at which programs own markets at the endpoint (one request).
 
     Where several do, ``auto`` takes the one that is not paused. A name that is asked for is refused where the endpoint
@@ -38,13 +40,14 @@ async def choose_program(rpc: RpcClient, wanted: str, profiles: Sequence[AnyProf
         rpc: The endpoint.
         wanted: A profile's name, or ``auto``.
         profiles: The choice; by default all that there are.
+        patience_s: Keep trying for so long, whatever the answers are like.
 
     Raises:
         SettingsError: the wanted program is not the one that is there, or ``auto`` cannot decide.
         RpcRefused, RpcUnavailable: the endpoint does not answer.
     """
     choice = profiles or tuple(PROFILES.values())
-    found = await _programs_with_markets(rpc, choice)
+    found = await _programs_with_markets(rpc, choice, patience_s)
     if wanted != AUTO:
         if found and all(wanted != there.profile.name for there in found):
             names = " and ".join(there.profile.name for there in found)
@@ -66,13 +69,16 @@ async def choose_program(rpc: RpcClient, wanted: str, profiles: Sequence[AnyProf
     return live[0].profile
 
 
-async def _programs_with_markets(rpc: RpcClient, profiles: Sequence[AnyProfile]) -> list[_Found]:
+async def _programs_with_markets(
+    rpc: RpcClient, profiles: Sequence[AnyProfile], patience_s: float | None
+) -> list[_Found]:
     """Looks at each program's State and at its first markets, for a State alone has no market to follow."""
     wanted = [
         (profile, (profile.state_address, profile.perp_market_address(0), profile.spot_market_address(0)))
         for profile in profiles
     ]
-    updates = await rpc.accounts([address for _, addresses in wanted for address in addresses])
+    addresses_of_all = [address for _, addresses in wanted for address in addresses]
+    updates = await rpc.accounts(addresses_of_all, patience_s=patience_s)
     by_address = {update.address: update for update in updates}
     found = []
     for profile, addresses in wanted:

@@ -25,6 +25,7 @@ from drift_publisher.stream_setup import ensure_topology
 from drift_publisher.topology_watch import TopologyWatch
 from drift_publisher.vitals import serving_vitals
 from drift_schemas import Kind
+from drift_schemas.access import end
 
 __all__ = ["Publisher"]
 
@@ -139,7 +140,7 @@ class Publisher:
                     self._projector = None
 
             async with asyncio.TaskGroup() as outgoing:
-                sending = [
+                tasks = [
                     outgoing.create_task(bus.run(), name="bus"),
                     outgoing.create_task(heartbeat.run(), name="heartbeat"),
                     outgoing.create_task(watch.run(), name="topology"),
@@ -149,12 +150,14 @@ class Publisher:
                     chain.status.lost(_COLD)
                 else:
                     self._source = outgoing.create_task(chain.run(), name="source")
-                await stop.wait()
-                if self._source is not None:
-                    self._source.cancel()
-                await self._finish(bus)
-                for task in sending:
-                    task.cancel()
+                    tasks.append(self._source)
+                try:
+                    await stop.wait()
+                    if self._source is not None:
+                        self._source.cancel()
+                    await self._finish(bus)
+                finally:
+                    await end(*tasks)  # a task group cancels each once, and some of what one waits in loses that
         _log.info("stopped")
 
     async def _follow_while(self, chain: Chain, leading: Coroutine[Any, Any, None]) -> None:

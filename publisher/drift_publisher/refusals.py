@@ -18,6 +18,7 @@ LONGEST_PAUSE_S: Final = 300.0
 
 _SHOWN: Final = 200
 _TOO_MANY_REQUESTS: Final = 429
+_THROTTLED: Final = frozenset({_TOO_MANY_REQUESTS, -32029, -32429})
 
 
 class Meaning(Enum):
@@ -38,12 +39,14 @@ class Refusal(NamedTuple):
         said: The endpoint's words in one line, short and without secrets.
         code: The number of the JSON-RPC error, else the HTTP status; ``None`` where there is neither.
         retry_after_s: When to come back by the endpoint's own word, in seconds; 0 without one.
+        is_throttled: It says that we ask too often, and nothing about what we ask.
     """
 
     meaning: Meaning
     said: str
     code: int | None = None
     retry_after_s: float = 0.0
+    is_throttled: bool = False
 
 
 _BY_CODE: Final[Mapping[int, Meaning]] = {
@@ -103,7 +106,7 @@ def refusal_of_error(error: object) -> Refusal:
     code, message, data = _parts(error)
     meaning = _meaning(code, None, message)
     said = f"JSON-RPC error {'without a number' if code is None else code}: {_shown(message)}"
-    return Refusal(meaning, said, code, _retry_after_s(data))
+    return Refusal(meaning, said, code, _retry_after_s(data), code in _THROTTLED)
 
 
 def refusal_of_http(status: int, body: bytes, retry_after_s: float = 0.0) -> Refusal:
@@ -119,7 +122,9 @@ def refusal_of_http(status: int, body: bytes, retry_after_s: float = 0.0) -> Ref
     numbered = "" if code is None or code == status else f", JSON-RPC error {code}"
     words = f": {_shown(message)}" if message else ""
     pause_s = max(retry_after_s, _retry_after_s(data))
-    return Refusal(meaning, f"HTTP {status}{numbered}{words}", status if code is None else code, pause_s)
+    is_throttled = status == _TOO_MANY_REQUESTS or code in _THROTTLED
+    number = status if code is None else code
+    return Refusal(meaning, f"HTTP {status}{numbered}{words}", number, pause_s, is_throttled)
 
 
 def _meaning(code: int | None, status: int | None, message: str) -> Meaning:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -176,6 +177,36 @@ async def test_a_task_that_dies_ends_the_publisher_with_its_error(
             await wait_until(lambda: chain_of(publisher).status.state == "stopped")
     assert caught.group_contains(ZeroDivisionError, match="a bug of ours")
     await wait_until(lambda: sim.counters.sockets_open == 0, what="no socket stays open")
+
+
+@pytest.mark.parametrize(
+    "coroutine",
+    [
+        "drift_publisher.topology_watch.TopologyWatch._look",
+        "drift_publisher.heartbeat.Heartbeat.run",
+        "drift_publisher.chain.Chain._return_to_first_endpoint",
+        "drift_publisher.rereading.Rereader.run",
+    ],
+)
+async def test_a_cancellation_that_is_lost_once_keeps_no_publisher_from_its_end(
+    sim: Simulator, nats_server: LocalNatsServer, monkeypatch: pytest.MonkeyPatch, coroutine: str
+) -> None:
+    """On Python 3.11 ``asyncio.wait_for`` loses one that comes in the moment of the answer."""
+    lost: list[str] = []
+
+    async def wait_and_lose_it(*_: object, **__: object) -> list[Any]:
+        if not lost:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                lost.append(coroutine)
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    monkeypatch.setattr(coroutine, wait_and_lose_it)
+    async with running_publisher(sim, nats_server) as publisher:
+        await _live(publisher)
+    assert lost == [coroutine]
 
 
 async def test_an_endpoint_that_pauses_holds_up_no_other(

@@ -74,7 +74,7 @@ async def test_trap_1_whatever_ends_a_socket_it_comes_back_with_what_was_missed(
             assert sol is not None
             assert sol.oracle_price == price, f"{fault.kind}: what was missed"
             assert sim.counters.requests_by_method["getMultipleAccounts"] > reads, f"{fault.kind}: it was read"
-            assert sim.counters.sockets_open == 1, f"{fault.kind}: one socket"
+            await wait_until(lambda: sim.counters.sockets_open == 1, what=f"{fault.kind}: one socket")
             sim.faults.clear()
 
 

@@ -44,7 +44,7 @@ class Node(RpcClient):
     async def slot(self, endpoint: Endpoint) -> int | None:
         return self.slot_now
 
-    async def accounts(self, addresses: Sequence[str]) -> list[AccountUpdate]:
+    async def accounts(self, addresses: Sequence[str], *, patience_s: float | None = None) -> list[AccountUpdate]:
         clock = AccountUpdate(CLOCK_SYSVAR, "Sysvar", self.slot_now, clock_bytes(time.time() - self.lags_s), 0)
         if list(addresses) == [CLOCK_SYSVAR]:
             return [clock]

@@ -39,7 +39,7 @@ class Nodes(RpcClient):
         self.asked += 1
         return self.slots[self.pool.endpoints.index(endpoint)]
 
-    async def accounts(self, addresses: Sequence[str]) -> list[AccountUpdate]:
+    async def accounts(self, addresses: Sequence[str], *, patience_s: float | None = None) -> list[AccountUpdate]:
         self.asked += 1
         if self.answers_at is None:
             raise RpcUnavailable("no answer")

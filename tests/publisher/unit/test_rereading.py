@@ -30,7 +30,7 @@ class Node(RpcClient):
         super().__init__(self.pool)
         self.answers_at, self.lags_s, self.asked, self.is_dead = 1000, 0.0, 0, False
 
-    async def accounts(self, addresses: Sequence[str]) -> list[AccountUpdate]:
+    async def accounts(self, addresses: Sequence[str], *, patience_s: float | None = None) -> list[AccountUpdate]:
         self.asked += 1
         if self.is_dead:
             raise RpcUnavailable("HTTP 429")

@@ -65,7 +65,7 @@ class Scripted(RpcClient):
         super().__init__(self.pool, give_up_after_s=give_up_after_s)
         for endpoint, script in zip(self.pool.endpoints, scripts, strict=True):
             transport = BudgetTransport(endpoint, inner=httpx.MockTransport(script))
-            self._http[endpoint] = httpx.AsyncClient(transport=transport)
+            self._calls._http[endpoint] = httpx.AsyncClient(transport=transport)
 
 
 class Limited:
@@ -104,7 +104,7 @@ def limited(request: pytest.FixtureRequest) -> Limited:
 @pytest.fixture(autouse=True)
 async def short_waits(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     """Retries come at once, so that a test takes no longer than it needs."""
-    monkeypatch.setattr("drift_publisher.rpc._full_jitter", lambda _: 0.001)
+    monkeypatch.setattr("drift_publisher.calls._full_jitter", lambda _: 0.001)
     monkeypatch.setattr("random.uniform", lambda low, high: min(high, 0.001))
     yield
 
@@ -290,7 +290,7 @@ async def test_the_size_is_known_for_each_endpoint(limited: Limited) -> None:
     free = Limited(100, 200)
     rpc = Scripted(limited, free)
     await rpc.accounts([f"Account{number}" for number in range(100)])
-    rpc.blame("dead", at_once=True)
+    rpc.pool.failed(rpc.pool.current, "dead", at_once=True)
     await rpc.accounts([f"Account{number}" for number in range(100)])
     assert rpc.pool.endpoints[1].batch.learned == 100
     assert rpc.pool.endpoints[0].batch.learned <= limited.limit
@@ -332,6 +332,73 @@ async def test_the_genesis_hash_is_told_by_whichever_endpoint_does() -> None:
     rpc = Scripted(Script(httpx.Response(403)), Script(rpc_error(-32601, "no")), Script({"result": "Genesis"}))
     assert await rpc.genesis_hash() == "Genesis"
     assert rpc.name == "http://node0.example", "it serves all else, and stays in use"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [
+        ({"error": {"code": 35, "message": "method disabled"}}, "35: method disabled"),
+        (httpx.Response(504, html="<h1>Gateway Time-out</h1>"), "HTTP 504"),
+        (b"<html>", "no JSON"),
+        ({"result": None}, "another form"),
+        ({"result": 7}, "another form"),
+    ],
+    ids=repr,
+)
+async def test_a_genesis_hash_that_nobody_tells_costs_two_tries_of_each_endpoint(refusal: Any, said: str) -> None:
+    """However patient the start is: its caller has an answer of its own."""
+    scripts = Script(refusal), Script(refusal)
+    rpc = Scripted(*scripts)
+    with pytest.raises(RpcUnavailable, match=said):
+        await rpc.genesis_hash(patience_s=3600)
+    assert [len(script.asked) for script in scripts] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    "throttle",
+    [
+        httpx.Response(429),
+        httpx.Response(429, json=rpc_error(-32000, "slow down")),
+        rpc_error(-32429, "slow down"),
+        rpc_error(429, "slow down"),
+    ],
+)
+async def test_a_genesis_hash_is_waited_for_where_we_only_ask_too_often(throttle: Any) -> None:
+    """Without it a publisher would name its cluster ``unknown`` until it is started again."""
+    assert await Scripted(Script(*5 * [throttle], {"result": "Genesis"})).genesis_hash(patience_s=60) == "Genesis"
+
+
+async def test_answers_of_another_form_cost_a_living_source_three_tries_and_a_start_its_patience() -> None:
+    script = Script(several())
+    rpc = Scripted(script, give_up_after_s=3600)
+    with pytest.raises(RpcUnavailable, match=r"failed for 3 times .*another form"):
+        await rpc.accounts([A])
+    assert len(script.asked) == 3
+    patient = Script(*8 * [several()], several(account(b"a")))
+    assert [update.data for update in await Scripted(patient).accounts([A], patience_s=3600)] == [b"a"]
+
+
+async def test_answers_of_another_form_by_every_endpoint_end_too() -> None:
+    scripts = Script(several()), Script({"result": None})
+    with pytest.raises(RpcUnavailable, match="another form"):
+        await Scripted(*scripts, give_up_after_s=3600).accounts([A])
+    assert [len(script.asked) for script in scripts] == [4, 3], "each its turn, and the first once more"
+
+
+async def test_an_endpoint_that_does_not_answer_in_time_counts_as_failed() -> None:
+    """A single answer may take longer than a living source has patience, and still the next endpoint is to be used."""
+
+    async def silence(_: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    pool = EndpointPool([Endpoint(f"http://node{n}.example", "ws://x") for n in range(2)])
+    rpc = Scripted(silence, Script({"result": 42}), pool=pool, give_up_after_s=0.05)  # type: ignore[arg-type]
+    async with rpc:
+        for _ in range(3):
+            with pytest.raises(RpcUnavailable, match=r"node0\.example: getSlot failed for 0\.05 s \(no answer\)"):
+                await rpc.call("getSlot", [])
+        assert await rpc.call("getSlot", []) == 42
 
 
 async def test_it_gives_up_in_one_line_that_names_endpoint_method_and_remedy() -> None:

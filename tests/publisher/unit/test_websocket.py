@@ -32,7 +32,7 @@ from tests.support.wait import wait_until
 class Silent(RpcClient):
     """An HTTP side that knows no account."""
 
-    async def accounts(self, addresses: Sequence[str]) -> list[AccountUpdate]:
+    async def accounts(self, addresses: Sequence[str], *, patience_s: float | None = None) -> list[AccountUpdate]:
         return [AccountUpdate(address, "", 1, None, 0) for address in addresses]
 
     async def slot(self, endpoint: Endpoint) -> int | None:
