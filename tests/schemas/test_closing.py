@@ -1,78 +1,24 @@
-"""A NATS connection ends in bounded time and leaves no socket, where nats-py's own ``close()`` would wait for ever."""
+"""A NATS connection ends in bounded time, without a socket or a task left, where nats-py's ``close()`` would wait on."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import gc
-import json
 import ssl
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from drift_schemas.access import apart, close_quietly
+from drift_schemas.access import apart, close_quietly, end
+from tests.support.peer import Peer, serving
 from tests.support.wait import wait_until
 
 BOUND_S = 40.0
 """Far above what closing takes on a loaded machine, far below for ever."""
-
-
-@dataclass
-class Peer:
-    """A NATS server as far as a handshake goes, which can fall silent at each of its steps.
-
-    Attributes:
-        says_info: It greets whoever connects.
-        reads: It reads what the client sends, and answers PING.
-        tls: Its greeting asks for TLS, of which it never speaks a byte.
-    """
-
-    says_info: bool = True
-    reads: bool = True
-    tls: bool = False
-    port: int = 0
-    writers: list[asyncio.StreamWriter] = field(default_factory=list)
-    closed: int = 0
-    """Connections that the client has closed."""
-
-    @property
-    def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.writers.append(writer)
-        if self.says_info:
-            info = {"server_id": "peer", "version": "2.15.1", "max_payload": 2**20, "headers": True}
-            writer.write(f"INFO {json.dumps({**info, 'tls_required': self.tls})}\r\n".encode())
-        with contextlib.suppress(OSError):
-            while self.tls or not self.says_info or (line := await reader.readline()):
-                if self.tls or not self.says_info:
-                    if not await reader.read(2**16):
-                        break
-                elif line == b"PING\r\n":
-                    writer.write(b"PONG\r\n")
-                    if not self.reads:
-                        writer.transport.pause_reading()  # type: ignore[attr-defined]
-                        return
-        self.closed += 1
-        writer.transport.abort()
-
-
-@contextlib.asynccontextmanager
-async def serving(peer: Peer) -> AsyncIterator[Peer]:
-    server = await asyncio.start_server(peer.serve, "127.0.0.1", 0)
-    peer.port = server.sockets[0].getsockname()[1]
-    try:
-        yield peer
-    finally:
-        server.close()
-        for writer in peer.writers:
-            writer.transport.abort()
 
 
 async def ignore(_: Exception) -> None:
@@ -81,6 +27,21 @@ async def ignore(_: Exception) -> None:
 
 async def connect(client: Client, url: str, **options: Any) -> None:
     await client.connect(url, error_cb=ignore, **options)
+
+
+async def subscribe(client: Client) -> None:
+    """Six subscriptions, each with a task of its own, as a feed has them."""
+
+    async def heard(_: Msg) -> None:
+        pass
+
+    for number in range(6):
+        await client.subscribe(f"some.subject.{number}", cb=heard)
+
+
+def tasks_of_nats() -> list[asyncio.Task[Any]]:
+    """Tasks that run code of nats-py."""
+    return [task for task in asyncio.all_tasks() if "/nats/" in str(getattr(task.get_coro(), "cr_code", ""))]
 
 
 def is_open(client: Client) -> bool:
@@ -112,13 +73,71 @@ async def test_a_healthy_connection_is_closed_as_nats_py_does() -> None:
 
 
 async def test_a_server_that_takes_nothing_any_more() -> None:
-    """What is pending fills every buffer: nats-py's ``close()`` would wait until the server reads again."""
+    """What is pending fills every buffer: nats-py's ``close()`` would wait until the server reads again.
+
+    It ends the subscriptions after that, so their tasks would stay.
+    """
     async with serving(Peer(reads=False)) as peer:
         client = Client()
         await connect(client, peer.url, pending_size=2**26)
+        await subscribe(client)
         for _ in range(32):
             await client.publish("some.subject", bytes(2**20))
+        await wait_until(lambda: client.pending_data_size == 0, what="it waits in the socket")
+        await client.publish("some.subject", b"and this one before it")
         await closes(client)
+        assert tasks_of_nats() == []
+
+
+async def test_a_client_that_a_refused_login_closes() -> None:
+    """nats-py closes it by itself then, in a task of which nobody knows; ``close()`` does nothing."""
+    async with serving(Peer()) as peer:
+        client = Client()
+        await connect(client, peer.url, max_reconnect_attempts=-1, reconnect_time_wait=0.05)
+        await subscribe(client)
+        peer.writers[0].write(b"-ERR 'Authorization Violation'\r\n")
+        await wait_until(lambda: client.is_closed, what="nats-py has begun to close", every_s=0)
+        await closes(client)
+        await wait_until(lambda: not tasks_of_nats(), what="its tasks have ended")
+
+
+async def test_a_client_closed_by_the_handler_of_its_own_subscription() -> None:
+    """nats-py cancels the handler then, so nothing after it runs; the client is closed all the same."""
+    async with serving(Peer()) as peer:
+        client = Client()
+
+        async def close_it(_: Msg) -> None:
+            await close_quietly(client)
+
+        await connect(client, peer.url)
+        subscription = await client.subscribe("some.subject", cb=close_it)
+        await client.flush()
+        peer.writers[0].write(f"MSG some.subject {subscription._id} 2\r\nhi\r\n".encode())
+        await wait_until(lambda: client.is_closed and not is_open(client), what="the client is closed")
+        await wait_until(lambda: not tasks_of_nats(), what="its tasks have ended")
+
+
+async def test_a_handler_that_does_not_let_itself_be_cancelled_is_not_waited_for_long() -> None:
+    async with serving(Peer()) as peer:
+        client = Client()
+        stubborn, released = asyncio.Event(), asyncio.Event()
+
+        async def refuse(_: Msg) -> None:
+            stubborn.set()
+            while not released.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await released.wait()
+
+        await connect(client, peer.url)
+        subscription = await client.subscribe("some.subject", cb=refuse)
+        await client.flush()
+        peer.writers[0].write(f"MSG some.subject {subscription._id} 2\r\nhi\r\n".encode())
+        async with asyncio.timeout(BOUND_S):
+            await stubborn.wait()
+        await closes(client)
+        (task,) = tasks_of_nats()
+        released.set()
+        await end(task)
 
 
 @pytest.mark.parametrize("connect_timeout", [0.1, 10.0], ids=["given up by nats-py", "cancelled by us"])
