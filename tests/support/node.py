@@ -17,6 +17,8 @@ from typing import Any, Final
 
 import pytest
 
+from tests.support.wait import patience
+
 __all__ = ["JAVASCRIPT", "node_packages", "node_script"]
 
 JAVASCRIPT: Final = Path(__file__).parents[2] / "examples" / "javascript"
@@ -87,16 +89,20 @@ async def node_script(
     assert process.stdout is not None
     assert process.stderr is not None
 
-    async def printed(out: asyncio.StreamReader) -> AsyncIterator[dict[str, Any]]:
-        async for line in out:
+    async def printed(out: asyncio.StreamReader, errors: asyncio.StreamReader) -> AsyncIterator[dict[str, Any]]:
+        while True:
+            async with patience(f"the next line of {script.name}"):
+                if not (line := await out.readline()):
+                    assert await process.wait() == 0, (await errors.read()).decode()
+                    return
             yield json.loads(line)
 
     try:
-        yield printed(process.stdout)
+        yield printed(process.stdout, process.stderr)
         if not ends:
             assert process.returncode is None, (await process.stderr.read()).decode()
             return
-        async with asyncio.timeout(60):
+        async with patience(f"the end of {script.name}"):
             status, errors = await process.wait(), await process.stderr.read()
         assert status == 0, errors.decode()
     finally:

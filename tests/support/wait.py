@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
-__all__ = ["begin_test", "wait_until"]
+__all__ = ["begin_test", "patience", "wait_until"]
 
 _TO_SAY_WHY_S: Final = 10.0
 """What a test keeps of its limit, so that a wait that fails names what it waited for."""
@@ -46,3 +47,16 @@ async def wait_until(
             waited = f"not within {deadline - began:.3g} s" + (", the end of the test" if deadline == _ends_at else "")
             raise AssertionError(f"{waited}: {what or inspect.getsource(predicate).strip()}")
         await asyncio.sleep(every_s)
+
+
+@contextlib.asynccontextmanager
+async def patience(what: str, timeout_s: float = 45.0) -> AsyncIterator[None]:
+    """Bounds a block that waits by itself, as ``wait_until`` bounds its own wait; ``what`` says what for."""
+    timeout_s = max(0.0, min(timeout_s, _ends_at - time.monotonic()))
+    try:
+        async with asyncio.timeout(timeout_s) as limit:
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise AssertionError(f"not within {timeout_s:.3g} s: {what}") from None

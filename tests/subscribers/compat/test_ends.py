@@ -14,6 +14,8 @@ import pytest
 
 from drift_bus.nats_server import LocalNatsServer
 from tests.support.bus_writer import BusWriter
+from tests.support.kept_fresh import kept_fresh
+from tests.support.wait import patience
 
 PROGRAM = Path(__file__).with_name("old_program.py")
 ENDS = ["closed", "a feed of its own", "forgotten", "exit", "interrupted", "left in a thread", "asyncio.run twice"]
@@ -42,16 +44,24 @@ async def old_program(end: str, url: str) -> AsyncIterator[asyncio.subprocess.Pr
 
 async def ready(process: asyncio.subprocess.Process) -> None:
     assert process.stdout is not None
-    async with asyncio.timeout(_PATIENCE_S):
-        while await process.stdout.readline() != b"ready\n":
-            assert not process.stdout.at_eof()
+    assert process.stderr is not None
+    async with patience("the program is ready", _PATIENCE_S):
+        while (line := await process.stdout.readline()) != b"ready\n":
+            assert line, (await process.stderr.read()).decode()
 
 
 async def said(process: asyncio.subprocess.Process, answer: bytes | None = None) -> list[str]:
     """What it wrote to stderr until its end."""
-    async with asyncio.timeout(_PATIENCE_S):
+    async with patience("the program ends", _PATIENCE_S):
         _, stderr = await process.communicate(answer)
     return stderr.decode().splitlines()
+
+
+@pytest.fixture(autouse=True)
+async def fresh_values(market_data: BusWriter) -> AsyncIterator[None]:
+    """A program may take longer to start, on a machine with other work, than a price lives unconfirmed."""
+    async with kept_fresh(market_data):
+        yield
 
 
 @pytest.mark.parametrize("end", ENDS)
