@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -130,9 +131,10 @@ class Connection:
     async def run(self) -> None:
         """Replaces the client whenever nats-py gives up on it; runs until it is cancelled."""
         while True:
-            await self._given_up.wait()
-            self._given_up.clear()
+            await self._until_given_up()
             _log.warning("the NATS client gave up (%s); a new one takes over", self._last_error or "closed")
+            await close_quietly(self.client)  # it may have stopped half-way
+            self._given_up.clear()
             try:
                 await self._connect(stop_never)
                 for subscription in self._subscriptions:
@@ -143,6 +145,13 @@ class Connection:
                 await asyncio.sleep(_PAUSE_S)
                 continue
             self._tell_back()
+
+    async def _until_given_up(self) -> None:
+        """Also looks by itself: a client whose end fails at a socket that is gone never tells of it."""
+        while not (self._given_up.is_set() or _is_dead(self.client)):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PAUSE_S):
+                    await self._given_up.wait()
 
     async def close(self) -> None:
         """Closes the line for good."""
@@ -222,6 +231,11 @@ class Connection:
             # What keeps us from connecting the first time is in the error that is raised for it.
             _log.log(logging.INFO if logging_in else logging.WARNING, "NATS: %s", text)
         self._last_error = text
+
+
+def _is_dead(client: Client) -> bool:
+    reconnection: asyncio.Task[None] | None = client._reconnection_task
+    return client.is_closed or (client.is_reconnecting and reconnection is not None and reconnection.done())
 
 
 def _redacted(text: str) -> str:

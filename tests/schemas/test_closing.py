@@ -1,4 +1,4 @@
-"""A NATS connection ends in bounded time, without a socket or a task left, where nats-py's ``close()`` would wait on."""
+"""A NATS connection ends in bounded time, without a socket or a task left, where nats-py's ``close()`` waits on."""
 
 from __future__ import annotations
 

@@ -32,6 +32,8 @@ class Peer:
     """Connections that the client has closed."""
     subscriptions: int = 0
     """How often a client has subscribed."""
+    refusals: int = 0
+    """Logins that it refused."""
 
     @property
     def url(self) -> str:
@@ -50,6 +52,7 @@ class Peer:
                 elif line.startswith(b"SUB "):
                     self.subscriptions += 1
                 elif line == b"PING\r\n" and self.refuses:
+                    self.refusals += 1
                     writer.write(b"PONG\r\n-ERR 'Authorization Violation'\r\n")
                     break
                 elif line == b"PING\r\n":

@@ -53,8 +53,9 @@ async def wait_until(
 async def patience(what: str, timeout_s: float = 45.0) -> AsyncIterator[None]:
     """Bounds a block that waits by itself, as ``wait_until`` bounds its own wait; ``what`` says what for."""
     timeout_s = max(0.0, min(timeout_s, _ends_at - time.monotonic()))
+    limit = asyncio.timeout(timeout_s)
     try:
-        async with asyncio.timeout(timeout_s) as limit:
+        async with limit:
             yield
     except TimeoutError:
         if not limit.expired():
