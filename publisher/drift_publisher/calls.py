@@ -91,6 +91,7 @@ class RpcCalls:
         *,
         handled: Collection[Meaning] = (),
         tries: int | None = None,
+        waits_out_throttling: bool = False,
         only: Endpoint | None = None,
         patience_s: float | None = None,
     ) -> tuple[Endpoint, _T]:
@@ -100,8 +101,9 @@ class RpcCalls:
             method, params: The call.
             read: Takes the result apart; one of another form is the endpoint's fault, and may pass.
             handled: Refusals of these meanings are raised at once, because the caller knows what to do.
-            tries: Give up after so many that say something about the call, where it has not been given up before.
-                That we ask too often says nothing about it.
+            tries: Give up after so many, where it has not been given up before.
+            waits_out_throttling: A try that only told that we ask too often is none of them: it says nothing about
+                the call. Some endpoints refuse a method for good in these words, though.
             only: Ask this endpoint, whichever is in use.
             patience_s: Keep trying for so long, whatever the answers are like. Without it the patience is the usual
                 one, and it ends at once where an endpoint answers in another form time after time and no other takes
@@ -141,7 +143,7 @@ class RpcCalls:
                         except CallFailed as failed:
                             if last == _NO_ANSWER or not isinstance(failed, _NotAsked):
                                 last = str(failed)
-                            tried += not failed.is_throttled
+                            tried += not (waits_out_throttling and failed.is_throttled)
                             at_once = failed.come_back_s > _LONG_PAUSE_S
                             self._pool.failed(endpoint, f"{method}: {last}", at_once=at_once)
                             malformed[endpoint] += isinstance(failed, _Malformed)

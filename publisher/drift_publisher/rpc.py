@@ -118,7 +118,7 @@ class RpcClient:
         says that we ask too often is waited for.
 
         Args:
-            patience_s: Keep trying for so long with each.
+            patience_s: Keep trying for so long with the endpoint in use; with each other one it is a few seconds.
 
         Raises:
             RpcRefused, RpcUnavailable: none of them does; what the endpoint in use said.
@@ -132,8 +132,9 @@ class RpcClient:
                     genesis_in,
                     handled=_EVERY,
                     tries=_TRIES_BEFORE_THE_FALLBACK,
+                    waits_out_throttling=True,
                     only=endpoint,
-                    patience_s=patience_s,
+                    patience_s=patience_s if endpoint is in_use else None,
                 )
             except (RpcRefused, RpcUnavailable) as error:
                 untold.append(error)

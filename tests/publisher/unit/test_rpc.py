@@ -368,6 +368,14 @@ async def test_a_genesis_hash_is_waited_for_where_we_only_ask_too_often(throttle
     assert await Scripted(Script(*5 * [throttle], {"result": "Genesis"})).genesis_hash(patience_s=60) == "Genesis"
 
 
+async def test_program_accounts_are_asked_for_twice_whatever_is_said() -> None:
+    """Public endpoints say HTTP 429 to this method for good, and each such answer makes all other requests wait."""
+    script = Script(httpx.Response(429, json=rpc_error(429, "Too many requests for a specific RPC call")))
+    with pytest.raises(RpcUnavailable, match="failed for 2 times"):
+        await Scripted(script, give_up_after_s=3600).program_accounts("Program", b"12345678")
+    assert len(script.asked) == 2
+
+
 async def test_answers_of_another_form_cost_a_living_source_three_tries_and_a_start_its_patience() -> None:
     script = Script(several())
     rpc = Scripted(script, give_up_after_s=3600)
