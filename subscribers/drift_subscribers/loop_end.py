@@ -13,6 +13,8 @@ __all__ = ["end_tasks_with"]
 
 _PATIENCE_S: Final = 5.0
 _INTERRUPTS: Final = 3
+_ROUND_S: Final = 1.0
+_TURNS: Final = 3
 _loops: Final[weakref.WeakSet[asyncio.AbstractEventLoop]] = weakref.WeakSet()
 
 
@@ -54,7 +56,7 @@ def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
             return
         try:
             loop.run_until_complete(_cancel_all(loop, deadline))
-            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(_end_generators(loop))
         except (KeyboardInterrupt, SystemExit):
             # A task that waits for an interrupted one raises the same interrupt again.
             if last:
@@ -68,8 +70,39 @@ async def _cancel_all(loop: asyncio.AbstractEventLoop, deadline: float) -> None:
     while (tasks := asyncio.all_tasks(loop) - {asyncio.current_task()}) and time.monotonic() < deadline:
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks, timeout=1.0)
+        await _end_sleepers(tasks)
+        await asyncio.wait(tasks, timeout=_ROUND_S)
     await asyncio.sleep(0)  # sockets that were closed are told so
+
+
+async def _end_sleepers(tasks: set[asyncio.Task[Any]]) -> None:
+    """Ends tasks that nothing will ever wake: Ctrl-C can hit the loop where it has taken the wake-up, and not run it.
+
+    Such a task waits for what is done already, also after the loop's next turns, and a cancellation waits with it;
+    whoever waits for the task would wait for ever.
+    """
+    before = {task: _waits_for(task) for task in tasks}
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
+    for task, future in before.items():
+        if future is not None and future.done() and not task.done() and _waits_for(task) is future:
+            asyncio.Future.cancel(task)  # a task's own cancel() leaves it to the wake-up
+            coroutine: Any = task.get_coro()
+            with contextlib.suppress(Exception):  # what it cannot do without waiting
+                coroutine.close()
+
+
+def _waits_for(task: asyncio.Task[Any]) -> asyncio.Future[Any] | None:
+    return getattr(task, "_fut_waiter", None)
+
+
+async def _end_generators(loop: asyncio.AbstractEventLoop) -> None:
+    """Ends asynchronous generators that are open, and goes on where one does not end."""
+    ending = loop.create_task(loop.shutdown_asyncgens())
+    for _ in range(2):
+        if not ending.done():
+            await asyncio.wait({ending}, timeout=_ROUND_S)
+            ending.cancel()
 
 
 @atexit.register
