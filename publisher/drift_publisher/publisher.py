@@ -84,7 +84,7 @@ class Publisher:
                 )
             )
             self.health.nats = nats
-            await ensure_topology(nats, self._topology)
+            await ensure_topology(nats, self._topology, patience_s=settings.start_timeout_s)
             self.chain = self.health.chain = chain = await stack.enter_async_context(
                 open_chain(settings, self._on_update)
             )

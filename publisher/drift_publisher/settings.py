@@ -94,7 +94,7 @@ class PublisherSettings(NatsSettings, BaseSettings):
     subscription_silence_s: float = Field(default=30.0, gt=0, allow_inf_nan=False)
     """Shortest silence of one subscription, out of its own rhythm, after which it is made anew, in seconds."""
     start_timeout_s: float = Field(default=20.0, gt=0, allow_inf_nan=False)
-    """How long the first reads and the first NATS connection may take, in seconds."""
+    """How long the first reads, the first NATS connection and each answer to its streams may take, in seconds."""
 
     def __init__(self, **values: Any) -> None:
         """Reads the settings; ``values`` (flags) are the strongest, ``None`` among them counts as not given.

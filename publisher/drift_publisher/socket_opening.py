@@ -60,7 +60,7 @@ class _Connection(ClientConnection):
 
 @contextlib.asynccontextmanager
 async def open_socket(endpoint: Endpoint, *, ping_s: float = 0.0) -> AsyncIterator[ClientConnection]:
-    """A socket to the endpoint, closed at the end.
+    """A socket to the endpoint, closed at the end, even where the end does not wait for the other side.
 
     Args:
         endpoint: Where to.
@@ -70,24 +70,29 @@ async def open_socket(endpoint: Endpoint, *, ping_s: float = 0.0) -> AsyncIterat
     Raises:
         SocketLost: it cannot be opened; the text names the setting that chooses its URL.
     """
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            socket = await stack.enter_async_context(
-                connect(
-                    endpoint.ws_url,
-                    open_timeout=_HANDSHAKE_S,
-                    close_timeout=_CLOSE_S,
-                    ping_interval=ping_s or None,
-                    ping_timeout=None,
-                    compression=None,
-                    max_size=_LONGEST_MESSAGE,
-                    create_connection=_Connection,
-                )
-            )
-        except (OSError, WebSocketException, TimeoutError) as error:
-            raise _refused(endpoint, error) from None
-        endpoint.traffic.sockets_opened += 1
+    try:
+        socket = await connect(
+            endpoint.ws_url,
+            open_timeout=_HANDSHAKE_S,
+            close_timeout=_CLOSE_S,
+            ping_interval=ping_s or None,
+            ping_timeout=None,
+            compression=None,
+            max_size=_LONGEST_MESSAGE,
+            create_connection=_Connection,
+        )
+    except (OSError, WebSocketException, TimeoutError) as error:
+        raise _refused(endpoint, error) from None
+    endpoint.traffic.sockets_opened += 1
+    try:
         yield socket
+    finally:
+        try:
+            await socket.close()
+        finally:
+            # Closing takes a second where nobody answers, and a caller in a hurry cancels it: then nothing else would
+            # end the connection, nor the task that sends its pings.
+            socket.transport.abort()
 
 
 def _refused(endpoint: Endpoint, error: Exception) -> SocketLost:

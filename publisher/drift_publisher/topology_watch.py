@@ -15,7 +15,8 @@ from nats.errors import Error as NatsError
 
 from drift_publisher.asking import ask
 from drift_publisher.errors import NatsUnavailable, TopologyConflict
-from drift_publisher.stream_setup import ensure_topology, stream_info
+from drift_publisher.stream_api import StreamApi
+from drift_publisher.stream_setup import ensure_topology
 from drift_schemas import KINDS, SEQUENCE_HEADER, Kind, Topology, bucket_ttl_s
 
 __all__ = ["BUCKET_TROUBLE", "STREAM_TROUBLE", "TopologyWatch", "Trouble"]
@@ -76,6 +77,7 @@ class TopologyWatch:
     ) -> None:
         self.troubles: tuple[Trouble, ...] = ()
         self._nats = nats
+        self._streams = StreamApi(nats, topology.api)
         self._topology = topology
         self._reconnected = reconnected
         self._confirmed_at = confirmed_at
@@ -104,10 +106,7 @@ class TopologyWatch:
 
     async def _look(self, *, everything: bool) -> list[Trouble]:
         try:
-            infos = {
-                name: await stream_info(self._nats, self._topology.api, name, subjects=keys)
-                for name, keys in self._wanted()
-            }
+            infos = {name: await self._streams.info(name, subjects=keys) for name, keys in self._wanted()}
             gone = [name for name, info in infos.items() if info is None]
             is_another = self._is_another(infos[self._topology.stream])
             if gone:

@@ -197,6 +197,6 @@ async def test_publishers_that_start_together_make_the_streams_together(cluster:
             )
             for url in servers
         ]
-        await asyncio.gather(*(ensure_topology(client, TOPOLOGY) for client in clients))
+        await asyncio.gather(*(ensure_topology(client, TOPOLOGY, patience_s=60) for client in clients))
         await cluster.wait_until_whole(STREAMS)
         assert not await ensure_topology(clients[0], TOPOLOGY)

@@ -131,6 +131,11 @@ class Scene:
         """The newest epoch of which the engine was given an event."""
         return max(self.first_at, default=0)
 
+    @property
+    def events(self) -> int:
+        """How many changes the engine was given."""
+        return sum(map(len, self.given.values()))
+
     def stands_by(self, contender: Contender) -> bool:
         """It says that it stands by, and hears the chain."""
         status = self.status(contender)

@@ -33,8 +33,8 @@ async def overcome(stage: Scene, fault: Callable[[Contender], None], markets: tu
 
 async def is_seen_cleanly(stage: Scene) -> None:
     """The engine was given a stream of some length, and all of it once, in order, with every settlement."""
+    await wait_until(lambda: stage.events > 30, PATIENCE_S, "a stream of some length")
     verdict = await stage.verdict()
-    assert verdict.events > 30
     assert verdict == verdict.as_it_should_be
 
 

@@ -126,13 +126,14 @@ async def test_what_a_running_publisher_counts(sim: Simulator, nats_server: Loca
         of_market = f'market="{name}"'
         published = f'drift_events_published_total{{kind="price",{of_market},what="change"}}'
 
-        async def has_measured() -> bool:
+        async def ready_and_measured() -> dict[str, float] | None:
             found = await samples()
-            return found['drift_notification_to_ack_seconds_count{kind="price"}'] > 50 and found.get(published, 0) > 0
+            has_measured = found['drift_notification_to_ack_seconds_count{kind="price"}'] > 50 and published in found
+            return found if has_measured and found["drift_ready"] else None
 
-        await wait_until(has_measured, PATIENCE_S, every_s=_ASK_EVERY_S)
-        found = await samples()
+        found = await wait_until(ready_and_measured, PATIENCE_S, every_s=_ASK_EVERY_S)
         assert found["drift_ready"] == found["drift_leading"] == 1
+        assert found[published] > 0
         assert found["drift_epoch"] >= 1
         assert found["drift_initialization_time"] > 0
         assert found["drift_client_ref_count"] == 1

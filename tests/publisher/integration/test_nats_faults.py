@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from drift_bus.nats_server import LocalNatsServer
 from drift_publisher import NatsUnavailable, PublisherSettings, TopologyConflict
+from drift_publisher.asking import ask
 from drift_publisher.bus import Bus
 from drift_publisher.publisher import Publisher
 from drift_publisher.stream_setup import ensure_topology
@@ -111,6 +114,30 @@ async def test_publishers_that_make_the_same_bucket_anew_do_not_quarrel(nats_ser
         await asyncio.gather(*(ensure_topology(client, topology) for _ in range(8)))
         for kind in KINDS:
             await client.jetstream(timeout=30).stream_info(topology.bucket_stream(kind))
+
+
+async def test_what_nobody_answers_is_asked_again(
+    nats_server: LocalNatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first answer of every kind gets lost, after the server has done what it was asked."""
+    lost: set[str] = set()
+
+    async def losing(nats: Client, subject: str, payload: bytes, *, timeout_s: float) -> Msg:
+        answer = await ask(nats, subject, payload, timeout_s=30)
+        if subject not in lost:
+            lost.add(subject)
+            raise TimeoutError
+        return answer
+
+    monkeypatch.setattr("drift_publisher.stream_api.ask", losing)
+    async with nats_client(nats_server.url) as client:
+        assert await ensure_topology(client, Topology())
+        await ensure_topology(client, Topology(max_age_s=3600))
+        assert {subject.split(".")[3] for subject in lost} == {"INFO", "CREATE", "UPDATE"}
+        assert (await client.jetstream(timeout=30).stream_info("DRIFT")).config.max_age == 3600
+        lost.clear()
+        with pytest.raises(NatsUnavailable, match=r"does not answer \$JS.API.STREAM.INFO"):
+            await ensure_topology(client, Topology(), patience_s=0)
 
 
 async def test_what_can_be_changed_in_place_is(nats_server: LocalNatsServer) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
+import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -18,12 +20,13 @@ from websockets.client import ClientProtocol
 from websockets.datastructures import Headers
 from websockets.http11 import Response
 from websockets.uri import parse_uri
+from websockets.utils import accept_key
 
 from drift_publisher.endpoints import Endpoint, EndpointPool
 from drift_publisher.lag import LagLimits
 from drift_publisher.proof import NodeJudge
 from drift_publisher.rpc import RpcClient
-from drift_publisher.socket_opening import _Connection
+from drift_publisher.socket_opening import _Connection, open_socket
 from drift_publisher.source import AccountUpdate, SourceStatus, Subscriptions
 from drift_publisher.websocket import SocketLost, WebSocketSource
 from tests.support.wait import wait_until
@@ -179,6 +182,42 @@ async def test_an_answer_to_a_handshake_that_nobody_waits_for_any_more_is_passed
     connection.response_rcvd.cancel()
     connection.process_event(Response(101, "Switching Protocols", Headers()))
     assert connection.response is None
+
+
+async def test_a_socket_whose_closing_is_cancelled_is_closed_nevertheless() -> None:
+    """A caller in a hurry, and a node that answers no closing frame: the task that pings would live on as well."""
+    is_gone, heard = asyncio.Event(), list[int]()
+
+    async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        key = re.search(rb"Sec-WebSocket-Key: (\S+)", await reader.readuntil(b"\r\n\r\n"))
+        assert key is not None
+        accept = accept_key(key[1].decode())
+        head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        writer.write(f"{head}Sec-WebSocket-Accept: {accept}\r\n\r\n".encode())
+        with contextlib.suppress(ConnectionError):
+            heard.append((await reader.read())[0])
+        is_gone.set()
+        writer.close()
+
+    opened = asyncio.Event()
+
+    async def use(endpoint: Endpoint) -> None:
+        async with open_socket(endpoint, ping_s=60):
+            opened.set()
+            await asyncio.Event().wait()
+
+    async with await asyncio.start_server(ignore, "127.0.0.1", 0) as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        using = asyncio.create_task(use(Endpoint("http://node.example", url)))
+        await opened.wait()
+        for _ in range(2):
+            using.cancel()
+            await asyncio.sleep(0.05)  # the first one makes it close, the second one ends the closing
+        await wait_until(using.done, what="it ends")
+        await wait_until(is_gone.is_set, what="the node sees the end of the connection")
+        assert heard == [0x88], "a closing frame"
+        pinging = [task for task in asyncio.all_tasks() if "keepalive" in str(task.get_coro())]
+        await wait_until(lambda: all(task.done() for task in pinging), 3, "nobody pings any more")
 
 
 async def test_it_ends_at_once_while_a_refused_handshake_waits_for_the_socket_to_close() -> None:
