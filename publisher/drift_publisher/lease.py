@@ -151,7 +151,7 @@ class Lease:
         try:
             self._sequence = await self._put(self._free_after)
         except _NotOurs:
-            self._free_after, self._refusal = 0, "the last lease has not run out yet"
+            self._free_after, self._refusal = await self._given_up(), "the last lease has not run out yet"
             return False
         except NoRespondersError:
             self._refusal = f"the stream {self._stream} is not there"
@@ -162,6 +162,16 @@ class Lease:
         self.since_ns, self._valid_until = time.time_ns(), began + self._ttl_s - _SAFETY_S
         self._free_after = 0
         return True
+
+    async def _given_up(self) -> int:
+        """Where the lease stands that its holder gave up before we listened, and that need not run out; or 0."""
+        try:
+            found = await ask(self._nats, self._held_at, timeout_s=_ANSWER_S)
+        except (NatsError, TimeoutError):
+            return 0
+        said = json.loads(found.data or b"{}")
+        is_free = said.get("resigned", False) and said["publisher_id"] != self._publisher_id
+        return int((found.headers or {}).get(SEQUENCE_HEADER, 0)) if is_free else 0
 
     async def _renew(self) -> None:
         while True:

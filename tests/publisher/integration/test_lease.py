@@ -122,6 +122,16 @@ async def test_it_passes_on_at_once_when_its_holder_resigns(server: LocalNatsSer
         assert not first.is_held
 
 
+async def test_who_comes_after_a_resignation_leads_at_once(server: LocalNatsServer) -> None:
+    """As a publisher does that is restarted: it did not hear its forerunner resign, and finds the lease there."""
+    async with leases(server, "before", "after", "last", ttls_s=[LONG_S] * 3) as (before, after, last):
+        await before.acquire()
+        await before.resign()
+        async with asyncio.timeout(LONG_S / 2):
+            await after.acquire()
+        assert await last._given_up() == 0, "held again"
+
+
 async def test_a_resignation_overtakes_a_renewal_whose_answer_got_lost(server: LocalNatsServer) -> None:
     async with leases(server, "first", "second", ttls_s=(4, LONG_S)) as (first, second):
         await first.acquire()

@@ -44,7 +44,8 @@ async def is_marked(client: Client) -> bool:
     return (found.headers or {}).get("Nats-Marker-Reason") == "MaxAge"
 
 
-async def test_a_watch_hears_that_a_value_ran_out(client: Client, nats_server: LocalNatsServer) -> None:
+async def test_a_value_that_ran_out(client: Client, nats_server: LocalNatsServer) -> None:
+    """A watch hears of it; to nats-py's keys, the command's reading of buckets, snapshot and doctor it is absence."""
     kv = await client.jetstream().key_value(BUCKET)
     watcher = await kv.watch(KEY, include_history=False)
     heard: list[tuple[str | None, bytes | None]] = []
@@ -65,12 +66,6 @@ async def test_a_watch_hears_that_a_value_ran_out(client: Client, nats_server: L
     assert heard[0] == (None, b"\x80")
     assert heard[1][0] == "PURGE"
     assert not heard[1][1]
-
-
-async def test_a_marker_is_absence_and_no_key(client: Client, nats_server: LocalNatsServer) -> None:
-    """To nats-py's keys, to the command's reading of buckets, to snapshot, doctor and status."""
-    await run_out(client)
-    kv = await client.jetstream().key_value(BUCKET)
     assert await read_bucket(client, TOPOLOGY, "price") == []
     assert await keys_of(client, "price") == set()
     with pytest.raises(Exception, match="no keys"):
@@ -78,7 +73,7 @@ async def test_a_marker_is_absence_and_no_key(client: Client, nats_server: Local
     with contextlib.suppress(KeyNotFoundError):
         assert not (await kv.get(KEY)).value, "nats-py gives an entry without a value"
     url = ("--nats-url", nats_server.url)
-    snapshot, doctor = await drift_bus("snapshot", "--json", *url), await drift_bus("doctor", "--json", *url)
+    snapshot, doctor = await asyncio.gather(*(drift_bus(one, "--json", *url) for one in ("snapshot", "doctor")))
     assert (snapshot.status, snapshot.objects) == (0, [])
     assert "the buckets are empty" in snapshot.stderr
     assert doctor.status == 0, doctor.stdout
