@@ -87,25 +87,30 @@ async def scene(sim: Simulator, server: LocalNatsServer) -> AsyncIterator[Scene]
         await close_quietly(operator)
 
 
-async def test_the_stream_is_deleted(
+async def test_the_stream_is_deleted_then_purged_then_made_otherwise(
     sim: Simulator, nats_server: LocalNatsServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with scene(sim, nats_server) as stage:
-        beats = len(stage.beats)
-        await stage.api("STREAM.DELETE.DRIFT")
-        await wait_until(lambda: not stage.is_ready, PATIENCE_S, "it is seen")
-        await wait_until(lambda: "stream missing" in stage.reasons(), PATIENCE_S, "the reason is the true one")
-        await stage.back()
-        assert "another publisher leads" not in caplog.text
-        assert "not there any more: DRIFT; making it anew" in caplog.text
-        assert any("DRIFT had been deleted" in beat.bus_trouble for beat in stage.beats[beats:]), (
-            "the heartbeat says it"
-        )
-        await wait_until(lambda: whole(stage), PATIENCE_S, "the engine has all of it, of the new stream")
-        assert (stage.feed.statistics().recreations, stage.feed.statistics().gaps) == (1, 0)
-        for kind in KINDS:
-            config = (await stage.api(f"STREAM.INFO.{TOPOLOGY.bucket_stream(kind)}"))["config"]
-            assert not config.get("subjects"), "nobody can write into a bucket"  # type: ignore[attr-defined]
+        await stream_deleted(stage, caplog)
+        await stream_purged(stage)
+        await stream_made_otherwise(stage)
+
+
+async def stream_deleted(stage: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    """It is made anew at once, and the engine has all of it."""
+    beats = len(stage.beats)
+    await stage.api("STREAM.DELETE.DRIFT")
+    await wait_until(lambda: not stage.is_ready, PATIENCE_S, "it is seen")
+    await wait_until(lambda: "stream missing" in stage.reasons(), PATIENCE_S, "the reason is the true one")
+    await stage.back()
+    assert "another publisher leads" not in caplog.text
+    assert "not there any more: DRIFT; making it anew" in caplog.text
+    assert any("DRIFT had been deleted" in beat.bus_trouble for beat in stage.beats[beats:]), "the heartbeat says it"
+    await wait_until(lambda: whole(stage), PATIENCE_S, "the engine has all of it, of the new stream")
+    assert (stage.feed.statistics().recreations, stage.feed.statistics().gaps) == (1, 0)
+    for kind in KINDS:
+        config = (await stage.api(f"STREAM.INFO.{TOPOLOGY.bucket_stream(kind)}"))["config"]
+        assert not config.get("subjects"), "nobody can write into a bucket"  # type: ignore[attr-defined]
 
 
 def whole(stage: Scene) -> bool:
@@ -116,26 +121,27 @@ def whole(stage: Scene) -> bool:
     return all(event is not None and event.epoch == epoch for event in found)
 
 
-async def test_the_stream_is_purged(sim: Simulator, nats_server: LocalNatsServer) -> None:
+async def stream_purged(stage: Scene) -> None:
     """Lease, epoch and history are gone while the server knows every message id: all is told again, as changes."""
-    async with scene(sim, nats_server) as stage:
-        before = stage.publisher.leadership.epoch  # type: ignore[union-attr]
-        await stage.api("STREAM.PURGE.DRIFT")
-        await wait_until(lambda: stage.publisher.leadership.epoch > before, PATIENCE_S, "a new term")  # type: ignore[union-attr]
-        await stage.back()
-        every = {f"drift.{kind}.{name}" for kind, names in stage.values.items() for name in names}
+    before = stage.publisher.leadership.epoch  # type: ignore[union-attr]
+    await stage.api("STREAM.PURGE.DRIFT")
+    await wait_until(lambda: stage.publisher.leadership.epoch > before, PATIENCE_S, "a new term")  # type: ignore[union-attr]
+    await stage.back()
+    every = {f"drift.{kind}.{name}" for kind, names in stage.values.items() for name in names}
 
-        async def told() -> bool:
-            found = await stage.api("STREAM.INFO.DRIFT", subjects_filter="drift.>")
-            return every <= found["state"]["subjects"].keys()  # type: ignore[index]
+    async def told() -> bool:
+        found = await stage.api("STREAM.INFO.DRIFT", subjects_filter="drift.>")
+        return every <= found["state"]["subjects"].keys()  # type: ignore[index]
 
-        await wait_until(told, PATIENCE_S, "the history has every value again")
-        await wait_until(lambda: whole(stage), PATIENCE_S, "the engine has all of it")
+    await wait_until(told, PATIENCE_S, "the history has every value again")
+    await wait_until(lambda: whole(stage), PATIENCE_S, "the engine has all of it")
 
 
-async def test_buckets_are_deleted_or_purged(sim: Simulator, nats_server: LocalNatsServer) -> None:
+async def test_buckets_are_deleted_or_purged_or_lose_their_source(
+    sim: Simulator, nats_server: LocalNatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One of them deleted and one purged; then all deleted. A bucket that is made anew shows nothing old: what nobody
-    confirms would get a new time in it, and look fresh."""
+    confirms would get a new time in it, and look fresh. A source that somebody took away comes back."""
     async with scene(sim, nats_server) as stage:
         await stage.operator.jetstream(timeout=30).publish("in.drift.price.GHOST-PERP", b"\x80")
         for actions in ({"price": "DELETE", "funding": "PURGE"}, dict.fromkeys(KINDS, "DELETE")):
@@ -143,30 +149,29 @@ async def test_buckets_are_deleted_or_purged(sim: Simulator, nats_server: LocalN
                 await stage.api(f"STREAM.{action}.{TOPOLOGY.bucket_stream(kind)}")  # type: ignore[arg-type]
             await wait_until(lambda: "buckets empty" in stage.reasons(), PATIENCE_S, "it is seen and named")
             await stage.back()
-        assert stage.publisher.leadership.epoch == 1, "who leads has nothing to do with it"  # type: ignore[union-attr]
-
-
-async def test_a_bucket_whose_source_somebody_took_away_gets_it_back(
-    sim: Simulator, nats_server: LocalNatsServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("drift_publisher.topology_watch._RECONCILE_AFTER", 1)
-    async with scene(sim, nats_server) as stage:
+        monkeypatch.setattr("drift_publisher.topology_watch._RECONCILE_AFTER", 1)
         await stage.api("STREAM.UPDATE.KV_drift_price", **{**TOPOLOGY.bucket_config("price"), "sources": []})
         await stage.api("STREAM.PURGE.KV_drift_price")
         await wait_until(lambda: "buckets empty" in stage.reasons(), PATIENCE_S, "it is seen and named")
         await stage.back()
+        assert stage.publisher.leadership.epoch == 1, "who leads has nothing to do with it"  # type: ignore[union-attr]
 
 
-async def test_a_stream_that_somebody_makes_otherwise_is_named_and_left_alone(
-    sim: Simulator, nats_server: LocalNatsServer
-) -> None:
-    async with scene(sim, nats_server) as stage:
+async def stream_made_otherwise(stage: Scene) -> None:
+    """Its setting is named, and it is left alone."""
+    otherwise = json.dumps({**TOPOLOGY.stream_config(), "storage": "memory"}).encode()
+
+    async def made_otherwise() -> bool:
+        """Unless the publisher was quicker."""
         await stage.api("STREAM.DELETE.DRIFT")
-        await stage.api("STREAM.CREATE.DRIFT", **{**TOPOLOGY.stream_config(), "storage": "memory"})
-        await wait_until(lambda: conflict(stage), PATIENCE_S, "the setting is named")
-        assert not stage.is_ready
-        found = await stage.api("STREAM.INFO.DRIFT")
-        assert found["config"]["storage"] == "memory"  # type: ignore[index]
+        answer = await stage.operator.request("$JS.API.STREAM.CREATE.DRIFT", otherwise, timeout=30)
+        return "error" not in json.loads(answer.data)
+
+    await wait_until(made_otherwise, PATIENCE_S, "somebody makes it otherwise")
+    await wait_until(lambda: conflict(stage), PATIENCE_S, "the setting is named")
+    assert not stage.is_ready
+    found = await stage.api("STREAM.INFO.DRIFT")
+    assert found["config"]["storage"] == "memory"  # type: ignore[index]
 
 
 def conflict(stage: Scene) -> bool:

@@ -36,12 +36,12 @@ async def test_a_leader_on_a_busy_machine_stays_the_leader(
     sim: Simulator, nats_server: LocalNatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing of it runs for longer than its lease, and nobody else is there: the epoch is the same afterwards."""
-    async with running_publisher(sim, nats_server, lease_ttl_s=2) as publisher, bus_reader(nats_server) as bus:
+    async with running_publisher(sim, nats_server, lease_ttl_s=1) as publisher, bus_reader(nats_server) as bus:
         await wait_until(lambda: bus.changes[PRICE], 30, "prices")
         assert publisher.leadership is not None
         monkeypatch.setattr(publisher.leadership._lease, "_ttl_s", 30)  # the test's machine may be slow to answer
         publisher.leadership._lease._valid_until = time.monotonic() + 0.5
-        time.sleep(2.5)
+        time.sleep(1.5)
         told = len(bus.changes[PRICE])
         await wait_until(lambda: len(bus.changes[PRICE]) > told + 5, 30, "prices go on")
         assert epoch_of(publisher) == newest(bus) == 1
@@ -54,11 +54,11 @@ async def test_a_claim_that_takes_longer_than_the_lease_does_not_lose_it(
 
     async def slowly(nats: Client, topology: Topology, *, above: int) -> Term:
         term = await claim_epoch(nats, topology, above=above)
-        await asyncio.sleep(2.2)
+        await asyncio.sleep(1.2)
         return term
 
     monkeypatch.setattr("drift_publisher.leadership.claim_epoch", slowly)
-    async with running_publisher(sim, nats_server, lease_ttl_s=2), bus_reader(nats_server) as bus:
+    async with running_publisher(sim, nats_server, lease_ttl_s=1), bus_reader(nats_server) as bus:
         await wait_until(lambda: bus.changes[PRICE], 45, "prices")
         assert newest(bus) == 1
 
