@@ -7,13 +7,22 @@ reconnecting and what is pending meanwhile stay nats-py's.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.errors import AuthorizationError
+from nats.errors import Error as NatsError
+from nats.protocol.parser import AUTHORIZATION_VIOLATION, PERMISSIONS_ERR, STALE_CONNECTION
+
+from drift_publisher.errors import NatsUnavailable
 
 __all__ = ["NatsClient", "OnReply", "hpub"]
+
+_LOOK_S: Final = 1.0
 
 OnReply = Callable[[bytes, bytes, str | None], None]
 """Takes the reply subject's last tokens, the data, and the status where NATS answered in place of a subscriber."""
@@ -28,7 +37,7 @@ def hpub(subject: str, reply: str, headers: Mapping[str, str], payload: bytes) -
 
 
 class NatsClient(Client):
-    """A client that sends rendered messages, and hears the replies of one inbox at once."""
+    """A client that sends rendered messages, hears the replies of one inbox at once, and reconnects for ever."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,6 +61,40 @@ class NatsClient(Client):
 
         self._prefix, self._on_reply = f"{inbox}.".encode(), on_reply
         return await self.subscribe(f"{inbox}.>", cb=with_headers)
+
+    async def ended(self) -> None:
+        """Returns never: raises as soon as nats-py has given the connection up, which it does in rare states.
+
+        Raises:
+            NatsUnavailable: nobody will connect again.
+        """
+        while True:
+            if self._is_given_up():
+                raise NatsUnavailable("the NATS connection has ended for good: start the publisher again")
+            await asyncio.sleep(_LOOK_S)
+
+    def _is_given_up(self) -> bool:
+        task: asyncio.Task[None] | None = self._reconnection_task
+        return self.is_closed or (self.is_reconnecting and task is not None and task.done())
+
+    async def _process_connect_init(self) -> None:
+        """nats-py leaves the socket of a try that the server refuses to the garbage collector; this one closes it."""
+        try:
+            await super()._process_connect_init()
+        except BaseException:
+            if self._transport is not None:
+                self._transport.close()  # type: ignore[no-untyped-call]
+            raise
+
+    async def _process_err(self, err_msg: str) -> None:
+        """nats-py closes for good when the server sends us away; a login that was refused may be accepted again."""
+        if self.is_connecting or STALE_CONNECTION in err_msg or PERMISSIONS_ERR in err_msg:
+            await super()._process_err(err_msg)
+            return
+        refused = AUTHORIZATION_VIOLATION in err_msg
+        error = AuthorizationError() if refused else NatsError(f"nats: {err_msg.strip(chr(39))}")
+        await self._error_cb(error)
+        await self._process_op_err(error)
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         if headers or self._on_reply is None or not subject.startswith(self._prefix):

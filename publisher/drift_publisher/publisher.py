@@ -141,6 +141,7 @@ class Publisher:
 
             async with asyncio.TaskGroup() as outgoing:
                 tasks = [
+                    outgoing.create_task(nats.ended(), name="nats"),
                     outgoing.create_task(bus.run(), name="bus"),
                     outgoing.create_task(heartbeat.run(), name="heartbeat"),
                     outgoing.create_task(watch.run(), name="topology"),
