@@ -193,9 +193,13 @@ def _become(writable: str, private_tmp: str, user: str, group: str, *command: st
     for path in kept:
         mount("--bind", path, path)
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        point = line.split()[4].encode().decode("unicode_escape")
-        if point not in kept and not any(
-            point == place or point.startswith(f"{place}/") for place in _NOT_MADE_READ_ONLY
+        mounted, _, source = line.partition(" - ")
+        point = mounted.split()[4].encode().decode("unicode_escape")
+        is_namespace = source.startswith("nsfs ")  # as a Docker engine keeps them: there is nothing to write in it
+        if (
+            not is_namespace
+            and point not in kept
+            and not any(point == place or point.startswith(f"{place}/") for place in _NOT_MADE_READ_ONLY)
         ):
             mount("-o", "remount,bind,ro", point)
     if private_tmp == "yes":
