@@ -193,11 +193,10 @@ def _become(writable: str, private_tmp: str, user: str, group: str, *command: st
     for path in kept:
         mount("--bind", path, path)
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        mounted, _, source = line.partition(" - ")
-        point = mounted.split()[4].encode().decode("unicode_escape")
-        is_namespace = source.startswith("nsfs ")  # as a Docker engine keeps them: there is nothing to write in it
+        point = line.split()[4].encode().decode("unicode_escape")
+        is_hidden = not os.path.lexists(point)  # under another mount, as what other programs have mounted in /run, /tmp
         if (
-            not is_namespace
+            not is_hidden
             and point not in kept
             and not any(point == place or point.startswith(f"{place}/") for place in _NOT_MADE_READ_ONLY)
         ):
