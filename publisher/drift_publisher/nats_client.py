@@ -19,6 +19,7 @@ from nats.errors import Error as NatsError
 from nats.protocol.parser import AUTHORIZATION_VIOLATION, PERMISSIONS_ERR, STALE_CONNECTION
 
 from drift_publisher.errors import NatsUnavailable
+from drift_schemas.access import is_dead
 
 __all__ = ["NatsClient", "OnReply", "hpub"]
 
@@ -69,13 +70,9 @@ class NatsClient(Client):
             NatsUnavailable: nobody will connect again.
         """
         while True:
-            if self._is_given_up():
+            if is_dead(self):
                 raise NatsUnavailable("the NATS connection has ended for good: start the publisher again")
             await asyncio.sleep(_LOOK_S)
-
-    def _is_given_up(self) -> bool:
-        task: asyncio.Task[None] | None = self._reconnection_task
-        return self.is_closed or (self.is_reconnecting and task is not None and task.done())
 
     async def _process_connect_init(self) -> None:
         """nats-py leaves the socket of a try that the server refuses to the garbage collector; this one closes it."""

@@ -16,7 +16,7 @@ from nats.errors import SlowConsumerError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 from tenacity.stop import stop_base, stop_never
 
-from drift_schemas.access import AccessError, NatsAccess, NatsLogin, apart, close_quietly, explain, hide_seeds
+from drift_schemas.access import AccessError, NatsAccess, NatsLogin, apart, close_quietly, explain, hide_seeds, is_dead
 from drift_subscribers.errors import CannotConnect
 from drift_subscribers.servers import server_list
 from drift_subscribers.statistics import Counters
@@ -148,7 +148,7 @@ class Connection:
 
     async def _until_given_up(self) -> None:
         """Also looks by itself: a client whose end fails at a socket that is gone never tells of it."""
-        while not (self._given_up.is_set() or _is_dead(self.client)):
+        while not (self._given_up.is_set() or is_dead(self.client)):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_PAUSE_S):
                     await self._given_up.wait()
@@ -231,11 +231,6 @@ class Connection:
             # What keeps us from connecting the first time is in the error that is raised for it.
             _log.log(logging.INFO if logging_in else logging.WARNING, "NATS: %s", text)
         self._last_error = text
-
-
-def _is_dead(client: Client) -> bool:
-    reconnection: asyncio.Task[None] | None = client._reconnection_task
-    return client.is_closed or (client.is_reconnecting and reconnection is not None and reconnection.done())
 
 
 def _redacted(text: str) -> str:

@@ -10,7 +10,7 @@ from drift_schemas.access.cancelling import end
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-__all__ = ["close_quietly"]
+__all__ = ["close_quietly", "is_dead"]
 
 _CLOSE_S: Final = 2.0
 _ENDING_S: Final = 0.2
@@ -45,6 +45,12 @@ async def close_quietly(client: Client, *, timeout_s: float = _CLOSE_S) -> None:
             finally:
                 _drop(client)
                 await asyncio.sleep(0)  # asyncio closes the socket of a dropped transport in its next turn
+
+
+def is_dead(client: Client) -> bool:
+    """Nobody will connect again: it is closed, or its reconnecting ended half-way, of which nats-py tells nobody."""
+    reconnection: asyncio.Task[None] | None = client._reconnection_task
+    return client.is_closed or (client.is_reconnecting and reconnection is not None and reconnection.done())
 
 
 def _tasks_of(client: Client) -> set[asyncio.Task[Any]]:
